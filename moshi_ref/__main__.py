@@ -1,0 +1,157 @@
+"""The command line: python -m moshi_ref talk | encode | decode | train | evaluate.
+
+Progress and notes go to standard error, results to standard output and to files. Bad input ends with one
+sentence and exit code 2, and leaves no half-written file behind.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import soundfile
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .audio import read_audio, writing
+from .checkpoints import load_mimi, load_moshi, load_tokenizer
+from .evaluation import duplex
+from .mimi import Mimi
+from .moshi import MoshiStream
+from .rq_transformer import Sampling
+from .talk import talk
+from .training import recipes
+from .training.loop import pick_device
+from .training.recogniser import train_recogniser
+
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
+SECOND = 25 * 1920 // 2  # samples in a second; long sounds go through the codec ten seconds at a time
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m moshi_ref", description="Moshi, small enough to understand.")
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        made.add_argument("--mimi", type=Path, default=CHECKPOINTS / "mimi-tiny", help="folder of the codec")
+        return made
+
+    p = command("talk", run_talk, "Ask Moshi: a sound file plays the user, frame by frame.")
+    p.add_argument("sound", type=Path, help="the user's voice: WAV, FLAC, OGG or MP3, any rate")
+    p.add_argument("--out", type=Path, help="stereo WAV to write: Moshi on the left, the user on the right")
+    p.add_argument("--transcript", type=Path, help="JSON to write: text, words with times, speed")
+    p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    p.add_argument("--seed", type=int, default=0, help="of the sampling")
+    p.add_argument("--text-temperature", type=float, default=0.0, help="0 takes the likeliest word")
+    p.add_argument("--audio-temperature", type=float, default=0.8)
+    p.add_argument("--after", type=float, default=4.0, help="seconds to listen after the file has ended")
+
+    p = command("encode", run_encode, "Turn a sound into codes of 12.5 frames a second.")
+    p.add_argument("sound", type=Path)
+    p.add_argument("codes", type=Path, help="safetensors file to write, with one tensor `codes` (Q, F)")
+
+    p = command("decode", run_decode, "Turn codes back into a sound.")
+    p.add_argument("codes", type=Path, help="file written by encode")
+    p.add_argument("sound", type=Path, help="WAV file to write")
+    p.add_argument("--codebooks", type=int, help="use only so many of the codebooks")
+
+    p = command("train", run_train, "Train a model on the small world.")
+    p.add_argument("model", choices=("mimi", "moshi", "recogniser"))
+    p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
+    p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
+
+    p = command("evaluate", duplex.run, "Ask held-out questions by the hundred and count the right answers.")
+    p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    p.add_argument("--trials", type=int, default=200, help="questions in each row")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
+    p.add_argument("--json", type=Path, help="file to write the results to")
+    return top
+
+
+def run_talk(args: argparse.Namespace) -> None:
+    device = pick_device()
+    wav, notes = read_audio(args.sound)
+    mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.moshi).to(device)
+    if len(wav) < mimi.config.frame_size:
+        notes.append("padded to one frame of 80 ms")
+    for note in notes:
+        print(f"note: {args.sound}: {note}", file=sys.stderr)
+    print(f"on {device}", file=sys.stderr)
+    text, audio = Sampling(args.text_temperature, 25), Sampling(args.audio_temperature, 250)
+    stream = MoshiStream(moshi, mimi, args.seed, text=text, audio=audio)
+    result = talk(stream, load_tokenizer(args.moshi), wav, args.out, args.transcript, args.after,
+                  say=lambda piece: print(piece, end="", flush=True))  # fmt: skip
+    print()
+    print(f"{result['frames']} frames, median {result['frame_ms']['median']} ms, "
+          f"real-time factor {result['rtf']}", file=sys.stderr)  # fmt: skip
+
+
+def run_encode(args: argparse.Namespace) -> None:
+    wav, notes = read_audio(args.sound)
+    for note in notes:
+        print(f"note: {args.sound}: {note}", file=sys.stderr)
+    mimi = load_mimi(args.mimi)
+    codes = in_pieces(mimi, mimi.encode, pad_to_frames(wav, mimi)[None, None], 10 * SECOND)
+    with writing(args.codes) as part:
+        save_file({"codes": codes[0].short().contiguous()}, part)
+    print(json.dumps({"frames": codes.shape[2], "codebooks": codes.shape[1],
+                      "bits_per_second": mimi.config.bits_per_second}))  # fmt: skip
+
+
+def run_decode(args: argparse.Namespace) -> None:
+    if not args.codes.is_file():
+        raise FileNotFoundError(f"no file {args.codes}; expected a file written by encode")
+    try:
+        codes = load_file(args.codes)["codes"].long()[None]  # (1, Q, F)
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{args.codes} holds no codes; expected a file written by encode") from error
+    mimi = load_mimi(args.mimi)
+    wav = in_pieces(mimi, mimi.decode, codes[:, : args.codebooks], 125)
+    with writing(args.sound) as part:
+        soundfile.write(part, wav[0, 0].clamp(-1, 1).numpy(), mimi.config.sample_rate, "PCM_16")
+
+
+def pad_to_frames(wav: torch.Tensor, mimi: Mimi) -> torch.Tensor:
+    return torch.nn.functional.pad(wav, (0, -len(wav) % mimi.config.frame_size))
+
+
+@torch.inference_mode()
+def in_pieces(mimi: Mimi, function, x: torch.Tensor, size: int) -> torch.Tensor:
+    """`mimi.encode` or `mimi.decode` of a long x, streamed in pieces of `size` along its last axis."""
+    state = mimi.initial_state(1)
+    return torch.cat([function(piece, state) for piece in x.split(size, dim=-1)], dim=-1)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    name = args.profile or ("gpu" if torch.cuda.is_available() else "cpu")
+    profile, folder = recipes.PROFILES[name], args.out or Path("runs") / f"{args.model}-{name}"
+    if args.model == "mimi":
+        recipes.train_mimi(profile, folder, args.seed, args.human)
+    elif args.model == "moshi":
+        recipes.train_moshi(profile, folder, args.seed, args.human, load_mimi(args.mimi))
+    else:
+        train_recogniser(name, folder, args.seed)
+    print(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

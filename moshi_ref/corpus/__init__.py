@@ -1,0 +1,1 @@
+"""The spoken small world: voices, questions and answers, human digits, two-channel dialogues."""

@@ -1,0 +1,167 @@
+"""Two-channel dialogues: who says what, when, and what Moshi should be thinking meanwhile.
+
+A dialogue is put together in the token domain. Each utterance is encoded once, with a moment of silence
+before and after it, as a `Clip`. A dialogue then starts from two channels of silence, and clips are laid
+over them: a question on the user's channel, and on Moshi's one of the many renderings of its answer, half
+a second after the question has ended; then perhaps another question. Because Mimi is causal and forgets
+within a second, this is the same, but for a frame at the seams, as encoding the mixed sound, and a million
+different dialogues cost no more than some ten thousand clips.
+
+Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams. Times are seconds from the beginning.
+"""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from ..inner_monologue import Word, words_to_tokens
+from ..mimi import Mimi
+from ..tokenizer import TextTokenizer
+from .augment import add_noise, change_level, telephone
+from .utterances import Utterance
+
+LEAD, TAIL = 0.4, 0.64  # seconds of silence in a clip before and after the speech
+GAP = (0.40, 0.56)  # seconds between the end of a question and the start of its answer
+PAUSE = (0.6, 2.5)  # seconds between an answer and the next question
+HEARING = 0.2  # seconds after a user's word by which its text is expected (training only)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An utterance as Mimi codes."""
+
+    codes: Tensor  # (Q, F) int16
+    words: tuple[Word, ...]  # times from the clip's beginning
+    start: float  # of the speech
+    end: float
+    answer: str  # what Moshi says, or should say to it
+
+
+def pad(utterance: Utterance, rng: random.Random, augmented: bool) -> tuple[Tensor, float]:
+    """The sound (T,) of a clip and the start of its speech, which falls anywhere within a frame."""
+    start = round((LEAD + rng.uniform(0, 0.08)) * 24_000)
+    wav = F.pad(utterance.wav, (start, round(TAIL * 24_000)))
+    if augmented:
+        wav = add_noise(change_level(telephone(wav, rng), rng), rng)
+    return F.pad(wav, (0, -len(wav) % 1920)), start / 24_000
+
+
+@torch.inference_mode()
+def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str,
+           batch_size: int = 32) -> list[Clip]:
+    """Encode utterances into clips, batches of about equal length together. The order is kept."""
+    device = next(mimi.parameters()).device
+    order = sorted(range(len(utterances)), key=lambda i: (len(utterances[i].wav), i))
+    clips: list[Clip | None] = [None] * len(utterances)
+    for begin in tqdm(range(0, len(order), batch_size), title, disable=None):
+        indices = order[begin : begin + batch_size]
+        batch = [utterances[i] for i in indices]
+        padded = [pad(u, random.Random(f"{seed}/{i}"), augmented) for i, u in zip(indices, batch, strict=True)]
+        longest = max(len(wav) for wav, _ in padded)
+        stacked = torch.stack([F.pad(wav, (0, longest - len(wav))) for wav, _ in padded])[:, None]
+        codes = mimi.encode(stacked.to(device)).short().cpu()  # (B, Q, F)
+        for row, (i, utterance, (wav, start)) in enumerate(zip(indices, batch, padded, strict=True)):
+            words = tuple(replace(w, start=w.start + start, end=w.end + start) for w in utterance.words)
+            end = start + len(utterance.wav) / 24_000
+            kept = codes[row, :, : len(wav) // 1920].clone()
+            clips[i] = Clip(kept, words, start, end, utterance.exchange.answer)
+    return clips
+
+
+def save_clips(clips: Sequence[Clip], path: Path) -> None:
+    """Write clips into one safetensors file, aside first and then renamed."""
+    index = [[c.codes.shape[1], [[w.text, w.start, w.end] for w in c.words], c.start, c.end, c.answer] for c in clips]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file({"codes": torch.cat([c.codes for c in clips], dim=1)}, part, {"index": json.dumps(index)})
+    os.replace(part, path)
+
+
+def load_clips(path: Path) -> list[Clip]:
+    """Read what `save_clips` wrote."""
+    with safe_open(path, framework="pt") as file:
+        index, codes = json.loads(file.metadata()["index"]), file.get_tensor("codes")
+    pieces = codes.split([entry[0] for entry in index], dim=1)
+    return [
+        Clip(piece, tuple(Word(*w) for w in words), start, end, answer)
+        for piece, (_, words, start, end, answer) in zip(pieces, index, strict=True)
+    ]
+
+
+def fingerprint(mimi: Mimi) -> str:
+    """A name for the codes of this very Mimi: other weights, other codes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(mimi.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+@torch.inference_mode()
+def encode_backgrounds(mimi: Mimi, frames: int, count: int, seed: int) -> Tensor:
+    """Channels on which nobody speaks: (count, Q, frames). The first is digital silence, the others are
+    silence or noise of every level."""
+    rng, device = random.Random(seed), next(mimi.parameters()).device
+    silence = torch.zeros(frames * 1920)
+    sounds = [silence] + [change_level(add_noise(silence, rng), rng) for _ in range(count - 1)]
+    return torch.cat([mimi.encode(sound[None, None].to(device)).short().cpu() for sound in sounds])
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A grid of tokens, and what the user says as a text stream of its own."""
+
+    codes: Tensor  # (K, F) int64: Moshi's text and codes, the user's codes
+    user_text: Tensor  # (F,) int64: the user's words as they become known; PAD and EPAD elsewhere
+
+
+class Dialogues:
+    """Draws random dialogues from clips of questions and answers."""
+
+    def __init__(self, questions: Sequence[Clip], answers: Sequence[Clip], backgrounds: Tensor,
+                 tokenizer: TextTokenizer, frame_rate: float):
+        self.questions, self.backgrounds = questions, backgrounds
+        self.tokenizer, self.frame_rate = tokenizer, frame_rate
+        self.answers: dict[str, list[Clip]] = {}
+        for clip in answers:
+            self.answers.setdefault(clip.answer, []).append(clip)
+        missing = {q.answer for q in questions} - self.answers.keys()
+        if missing:
+            raise ValueError(f"no rendering of {len(missing)} answers, such as {sorted(missing)[0]!r}; render more")
+
+    def draw(self, rng: random.Random) -> Dialogue:
+        """A dialogue as long as the backgrounds: questions and answers, or, now and then, nothing at all."""
+        moshi = self.backgrounds[0].clone()  # (Q, F)
+        user = self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])].clone()
+        frames = moshi.shape[-1]
+        said, heard, now = [], [], rng.uniform(0.0, 2.0)
+        while now < frames / self.frame_rate and rng.random() > 0.04:
+            question = rng.choice(self.questions)
+            answer = rng.choice(self.answers[question.answer])
+            shift = self.lay(question, user, now)
+            heard += [Word(w.text, w.end + shift + HEARING, w.end + shift + HEARING) for w in question.words]
+            ended = question.end + shift
+            shift = self.lay(answer, moshi, ended + rng.uniform(*GAP))
+            said += [replace(w, start=w.start + shift, end=w.end + shift) for w in answer.words]
+            now = answer.end + shift + rng.uniform(*PAUSE)
+        text = words_to_tokens(said, self.tokenizer, frames, self.frame_rate)
+        codes = torch.cat([text[None], moshi.long(), user.long()])
+        return Dialogue(codes, words_to_tokens(heard, self.tokenizer, frames, self.frame_rate))
+
+    def lay(self, clip: Clip, channel: Tensor, speech_start: float) -> float:
+        """Write a clip into a channel (Q, F) so that its speech starts near `speech_start`. Returns the
+        seconds from the channel's beginning to the clip's."""
+        first = max(0, round((speech_start - clip.start) * self.frame_rate))
+        room = max(0, channel.shape[-1] - first)
+        channel[:, first : first + clip.codes.shape[-1]] = clip.codes[:, :room]
+        return first / self.frame_rate

@@ -1,0 +1,217 @@
+"""Utterances: the sentences of the small world, spoken, and kept on disk.
+
+Rendering one utterance takes about ten milliseconds; reading it back takes almost none. `utterances`
+therefore renders a set once, writes its samples into one long file and its texts and times into another, and
+from then on opens these files. The samples are 16-bit integers mapped into memory, so a set may be larger
+than the memory.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from moshi_ref.corpus.fsdd import DigitRecording
+from moshi_ref.corpus.small_world import DIGITS, Exchange, exchange, held_out_pairs, known_pairs
+from moshi_ref.corpus.voices import SAMPLE_RATE, Phone, Voice, moshi_voice, synthesize, user_voice
+from moshi_ref.inner_monologue import Word
+
+_ROOT = Path(__file__).resolve().parents[2]
+CACHE = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / "data" / "cache"
+VERSION = 2  # part of every cache's name: raise it when the same arguments would give different utterances
+
+SAMPLES, INDEX = "samples.int16", "index.jsonl"  # the two files of a cache
+
+TOPIC_WEIGHTS = {"sum": 0.3, "repeat": 0.25, "compare": 0.25, "digits": 0.2}
+PAUSE = (0.1, 0.5)  # seconds between two bare digits, drawn uniformly
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What one party says in one go.
+
+    wav: (T,) float32 at 24 kHz; words and phones have times in seconds from the beginning of wav.
+    """
+
+    wav: torch.Tensor
+    text: str
+    words: tuple[Word, ...]
+    phones: tuple[Phone, ...]
+    exchange: Exchange
+    speaker: str
+
+
+# --- Phones as numbers ----------------------------------------------------------------------------
+
+# Every phone of every accent; "" is silence. Accents write the same vowel differently, and so it stays.
+PHONES = (
+    "",
+    "aɪ", "e", "ei", "eɪ", "f", "i", "iə", "k", "l", "m", "n", "o", "oə", "oʊ", "p",
+    "r", "s", "t", "tʃ", "t̪", "u", "v", "w", "z", "ɒ", "ɔ", "ɔə", "ɔɪ", "ɔɹ", "ə",
+    "əu", "əɪ", "əɹ", "əʊ", "ɛ", "ɜ", "ɪ", "ɹ", "ʉ", "ʊ", "ʌ", "ʌʊ", "ʍ", "θ", "ᵻ",
+)  # fmt: skip
+
+
+def phone_frames(phones: Sequence[Phone], frames: int, frame_rate: float = 12.5) -> torch.Tensor:
+    """(frames,) int64: per frame the index in PHONES of what fills most of it, 0 where that is silence."""
+    unknown = {phone.symbol for phone in phones} - set(PHONES)
+    if unknown:
+        raise ValueError(f"expected phones of PHONES, got {sorted(unknown)}; extend PHONES by them")
+    index = torch.tensor([0] + [PHONES.index(phone.symbol) for phone in phones])
+    starts = torch.tensor([phone.start for phone in phones], dtype=torch.float64)
+    ends = torch.tensor([phone.end for phone in phones], dtype=torch.float64)
+    left = torch.arange(frames, dtype=torch.float64)[:, None] / frame_rate
+    right = left + 1 / frame_rate
+    overlap = torch.minimum(ends, right) - torch.maximum(starts, left)  # seconds, (frames, phones)
+    spoken = overlap.clamp(min=0)
+    silent = 1 / frame_rate - spoken.sum(dim=1, keepdim=True)
+    return index[torch.cat([silent, spoken], dim=1).argmax(dim=1)]
+
+
+# --- One utterance --------------------------------------------------------------------------------
+
+
+def _later(marks: tuple, seconds: float) -> tuple:
+    """The same words or phones, moved to a later time."""
+    return tuple(dataclasses.replace(m, start=m.start + seconds, end=m.end + seconds) for m in marks)
+
+
+def _with_pause(first: Utterance, second: Utterance, rng: random.Random) -> Utterance:
+    """Two bare digits by the same or by two speakers, with a random silence between them."""
+    silence = torch.zeros(round(rng.uniform(*PAUSE) * SAMPLE_RATE))
+    delay = (len(first.wav) + len(silence)) / SAMPLE_RATE
+    return dataclasses.replace(
+        first,
+        wav=torch.cat([first.wav, silence, second.wav]),
+        text=f"{first.text} {second.text}",
+        words=first.words + _later(second.words, delay),
+        phones=first.phones + _later(second.phones, delay),
+    )
+
+
+def _render(text: str, about: Exchange, voice: Voice) -> Utterance:
+    speech = synthesize(text, voice)
+    return Utterance(speech.wav, text, speech.words, speech.phones, about, voice.name)
+
+
+def render_user(about: Exchange, voice: Voice, rng: random.Random) -> Utterance:
+    """A user asks the question. Two bare digits are spoken one by one, as people do; rng draws the pause."""
+    if about.topic != "digits":
+        return _render(about.question, about, voice)
+    first, second = (_render(DIGITS[digit], about, voice) for digit in about.operands)
+    return _with_pause(first, second, rng)
+
+
+def render_moshi(about: Exchange, voice: Voice) -> Utterance:
+    """Moshi gives the answer."""
+    return _render(about.answer, about, voice)
+
+
+@functools.lru_cache
+def _digit_symbols(digit: int) -> tuple[str, ...]:
+    return tuple(phone.symbol for phone in synthesize(DIGITS[digit], Voice("en-us")).phones)
+
+
+def _human_digit(recording: DigitRecording, about: Exchange) -> Utterance:
+    """One recorded digit. Nobody marked its phones, so the dictionary's phones share the recording evenly."""
+    seconds = len(recording.wav) / SAMPLE_RATE
+    symbols = _digit_symbols(recording.digit)
+    step = seconds / len(symbols)
+    phones = tuple(Phone(symbol, i * step, (i + 1) * step) for i, symbol in enumerate(symbols))
+    text = DIGITS[recording.digit]
+    return Utterance(recording.wav, text, (Word(text, 0.0, seconds),), phones, about, recording.speaker)
+
+
+def human_utterance(first: DigitRecording, second: DigitRecording, rng: random.Random) -> Utterance:
+    """A person says two digits. Both recordings should be the same person's; the first one's name is kept."""
+    about = exchange("digits", first.digit, second.digit)
+    return _with_pause(_human_digit(first, about), _human_digit(second, about), rng)
+
+
+# --- Many utterances ------------------------------------------------------------------------------
+
+
+class UtteranceSet(Sequence[Utterance]):
+    """The utterances in one cache folder, read on demand."""
+
+    def __init__(self, folder: Path):
+        self.samples = np.memmap(folder / SAMPLES, dtype="<i2", mode="r")
+        with open(folder / INDEX, encoding="utf-8") as lines:
+            self.entries = [json.loads(line) for line in lines]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, i: int) -> Utterance:
+        entry = self.entries[i]
+        topic, a, b = entry["exchange"]
+        wav = torch.from_numpy(self.samples[entry["begin"] : entry["end"]].astype(np.float32)) / 32767
+        words = tuple(Word(*word) for word in entry["words"])
+        phones = tuple(Phone(*phone) for phone in entry["phones"])
+        return Utterance(wav, entry["text"], words, phones, exchange(topic, a, b), entry["speaker"])
+
+
+def _write(items: Iterator[Utterance], folder: Path) -> None:
+    """All samples go into one file; each line of the other file says where one utterance lies in it."""
+    folder.mkdir()
+    position = 0
+    with open(folder / SAMPLES, "wb") as samples, open(folder / INDEX, "w", encoding="utf-8") as index:
+        for item in items:
+            samples.write((item.wav * 32767).round().numpy().astype("<i2").tobytes())
+            entry = {
+                "begin": position,
+                "end": position + len(item.wav),
+                "text": item.text,
+                "words": [dataclasses.astuple(word) for word in item.words],
+                "phones": [dataclasses.astuple(phone) for phone in item.phones],
+                "exchange": (item.exchange.topic, *item.exchange.operands),
+                "speaker": item.speaker,
+            }
+            index.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            position += len(item.wav)
+
+
+def _random_utterances(role: str, split: str, count: int, seed: int) -> Iterator[Utterance]:
+    """Random topics, pairs and voices; a split decides which pairs and which voices may be drawn."""
+    rng = random.Random(seed)
+    pairs = known_pairs if split == "train" else held_out_pairs
+    for _ in range(count):
+        topic = rng.choices(list(TOPIC_WEIGHTS), list(TOPIC_WEIGHTS.values()))[0]
+        about = exchange(topic, *rng.choice(pairs(topic)))
+        if role == "user":
+            yield render_user(about, user_voice(rng, split), rng)
+        else:
+            yield render_moshi(about, moshi_voice(rng))
+
+
+def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACHE) -> UtteranceSet:
+    """`count` random utterances of role "user" or "moshi".
+
+    Split "train" draws known pairs and training voices, "test" held-out pairs and test voices. The first call
+    renders the utterances and writes them below `folder`; later calls with the same arguments only open the
+    files. A set gets its name when it is complete: an interrupted call leaves no half of one behind.
+    """
+    if role not in ("user", "moshi") or split not in ("train", "test") or count < 1:
+        raise ValueError(
+            'utterances needs role "user" or "moshi", split "train" or "test" and count of at least 1, '
+            f"got {role!r}, {split!r} and {count}"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = json.dumps([VERSION, role, split, count, seed])
+    name = f"{role}-{split}-{count}-{hashlib.sha256(arguments.encode()).hexdigest()[:12]}"
+    if not (folder / name).exists():
+        items = tqdm(_random_utterances(role, split, count, seed), f"{role} {split}", total=count)
+        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as temporary:
+            _write(items, Path(temporary) / name)
+            (Path(temporary) / name).rename(folder / name)
+    return UtteranceSet(folder / name)

@@ -1,0 +1,202 @@
+"""Asking Moshi questions by the hundred: is the answer right, does it come in time, does the voice say it?
+
+Each trial is a new conversation: silence, a spoken question, silence. Moshi runs frame by frame with
+greedy text, as it does live. An answer is right if the words of its text stream are exactly the expected
+ones, from the first frame to the last.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from ..audio import writing
+from ..checkpoints import load_mimi, load_moshi, load_tokenizer
+from ..corpus.fsdd import load_digits
+from ..corpus.small_world import TOPICS, exchange, held_out_pairs, known_pairs
+from ..corpus.utterances import Utterance, human_utterance, render_moshi, render_user
+from ..corpus.voices import moshi_voice, user_voice
+from ..inner_monologue import tokens_to_words
+from ..mimi import Mimi
+from ..moshi import Moshi, MoshiStream
+from ..rq_transformer import Sampling
+from ..tokenizer import TextTokenizer
+from .intervals import wilson
+from .judges import agreement, hears
+from .recogniser import load_recogniser
+
+BEFORE, AFTER = (0.5, 1.5), 4.5  # seconds of silence around a question
+LOUD = 10 ** (-45 / 20)  # a frame of Moshi's louder than this is speech
+IN_TIME = (0.2, 0.8)  # seconds after the end of the question
+
+
+@dataclass(frozen=True)
+class Question:
+    """A sound that is played to Moshi, and what should come back."""
+
+    wav: Tensor  # (T,)
+    end: float  # of the question, in seconds
+    answer: str  # "" for silence
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    text: str
+    wav: Tensor  # (T,) Moshi's channel
+    onset: float | None  # seconds at which Moshi's voice starts
+
+
+def question(utterance: Utterance, rng: random.Random) -> Question:
+    """The utterance with silence before it, as long as chance will have it, and after it."""
+    before = round(rng.uniform(*BEFORE) * 24_000)
+    wav = F.pad(utterance.wav, (before, round(AFTER * 24_000)))
+    return Question(wav, (before + len(utterance.wav)) / 24_000, utterance.exchange.answer)
+
+
+def synthetic(topic: str, pairs: Sequence[tuple[int, int]], count: int, seed: int) -> list[Question]:
+    """Questions on a topic about random ones of the pairs, in voices that training has not heard."""
+    rng = random.Random(f"{seed}/{topic}")
+    return [
+        question(render_user(exchange(topic, *rng.choice(pairs)), user_voice(rng, "test"), rng), rng)
+        for _ in range(count)
+    ]
+
+
+def human(folder: Path, count: int, seed: int) -> list[Question]:
+    """Two digits by one human speaker, from recordings that are only in the test set."""
+    rng, recordings = random.Random(f"{seed}/human"), {}
+    for recording in load_digits(folder, "test"):
+        recordings.setdefault((recording.speaker, recording.digit), []).append(recording)
+    speakers, pairs = sorted({speaker for speaker, _ in recordings}), known_pairs("digits")
+    questions = []
+    for _ in range(count):
+        speaker, pair = rng.choice(speakers), rng.choice(pairs)
+        first, second = (rng.choice(recordings[speaker, digit]) for digit in pair)
+        questions.append(question(human_utterance(first, second, rng), rng))
+    return questions
+
+
+@torch.inference_mode()
+def ask(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, questions: Sequence[Question], seed: int) -> list[Answer]:
+    """All questions at once, each in a conversation of its own.
+
+    Mimi encodes and decodes whole sounds here, which gives the same codes and samples as frame by frame.
+    """
+    size, rate = mimi.config.frame_size, mimi.config.sample_rate
+    frames = -(-max(len(q.wav) for q in questions) // size)
+    sound = torch.stack([F.pad(q.wav, (0, frames * size - len(q.wav))) for q in questions])[:, None]
+    heard = torch.cat([mimi.encode(piece) for piece in sound.split(16)])  # (N, Q, F)
+    stream = MoshiStream(moshi, mimi, seed, len(questions), text=Sampling(0.0, 1))
+    replies = [stream.step_codes(column) for column in tqdm(heard.unbind(-1), "frames", leave=False, disable=None)]
+    text = torch.stack([t for t, _ in replies], dim=-1)  # (N, F)
+    codes = torch.stack([c for _, c in replies], dim=-1)  # (N, Q, F)
+    said = torch.cat([mimi.decode(piece) for piece in codes.split(16)])[:, 0]  # (N, F * 1920)
+    answers = []
+    for tokens, wav in zip(text, said, strict=True):
+        words = tokens_to_words(tokens, tokenizer, mimi.config.frame_rate)
+        loud = wav.view(-1, rate // 100).square().mean(-1).sqrt() > LOUD  # (F * 8,) ten milliseconds each
+        onset = loud.int().argmax().item() / 100 if loud.any() else None
+        answers.append(Answer(" ".join(w.text for w in words), wav, onset))
+    return answers
+
+
+def spoken_part(answer: Answer) -> Tensor:
+    """Moshi's voice from its first sound to its last, with a little silence around."""
+    loud = (answer.wav.abs() > LOUD).nonzero()[:, 0]
+    if len(loud) == 0:
+        return answer.wav[:24_000]
+    margin = 2400
+    return answer.wav[max(0, int(loud[0]) - margin) : int(loud[-1]) + margin]
+
+
+def share(k: int, n: int) -> dict:
+    """A count as a share with its 95 % interval."""
+    low, high = wilson(k, n)
+    return {"right": k, "n": n, "share": round(k / n, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def score(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
+    """Shares of right answers, of right operands (where the answer names them), and of answers in time."""
+    n, pairs = len(questions), list(zip(questions, answers, strict=True))
+    gaps = [a.onset - q.end for q, a in pairs if a.onset is not None]
+    row = {
+        "text": share(sum(a.text == q.answer for q, a in pairs), n),
+        "in_time": share(sum(IN_TIME[0] <= gap <= IN_TIME[1] for gap in gaps), n),
+        "early": sum(gap < 0 for gap in gaps),
+        "median_gap": round(sorted(gaps)[len(gaps) // 2], 3) if gaps else None,
+    }
+    if all(" plus " in q.answer for q in questions):
+        wanted = [(q.answer.split(), (a.text.split() + [""] * 3)) for q, a in pairs]
+        right = sum((w[0] == g[0]) + (w[2] == g[2]) for w, g in wanted)
+        row["operands"] = share(right, 2 * n)
+    return row
+
+
+def judged(answers: Sequence[Answer], recogniser, seed: int) -> dict:
+    """Does the voice say what the text says? Two judges, beside their score on the synthesizer's originals of
+    the same sentences; see `judges`."""
+    sentences = {exchange(t, a, b).answer: exchange(t, a, b) for t in TOPICS for a, b in
+                 known_pairs(t) + held_out_pairs(t)}  # fmt: skip
+    said = [(spoken_part(a), a.text) for a in answers if a.text in sentences]
+    rng = random.Random(seed)
+    originals = [(render_moshi(sentences[text], moshi_voice(rng)).wav, text) for _, text in said]
+    return {
+        f"{name}, {kind}": share(*agreement(judge, items))
+        for name, judge in (("recogniser", recogniser.transcribe), ("pocketsphinx", hears))
+        for kind, items in (("answers", said), ("originals", originals))
+    }
+
+
+def silence(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, count: int, seed: int) -> dict:
+    """In how many of `count` conversations does Moshi stay silent through a minute of silence?"""
+    answers = ask(moshi, mimi, tokenizer, [Question(torch.zeros(60 * 24_000), 0.0, "")] * count, seed)
+    return share(sum(a.text == "" and a.onset is None for a in answers), count)
+
+
+def run(args: argparse.Namespace) -> None:
+    """The command `evaluate`: print a table, and write JSON if asked to."""
+    mimi, moshi, tokenizer = load_mimi(args.mimi), load_moshi(args.moshi), load_tokenizer(args.moshi)
+    recogniser, n = load_recogniser(args.moshi.parent / "recogniser-tiny"), args.trials
+    rows = {
+        "repeat, held-out pairs": synthetic("repeat", held_out_pairs("repeat"), n, args.seed),
+        "compare, held-out pairs": synthetic("compare", held_out_pairs("compare"), n, args.seed),
+        "sum, known pairs": synthetic("sum", known_pairs("sum"), n, args.seed),
+        "sum, held-out pairs": synthetic("sum", held_out_pairs("sum"), n, args.seed),
+        "digits, known pairs": synthetic("digits", known_pairs("digits"), n, args.seed),
+    }
+    if args.human is not None:
+        rows["human digits, known pairs"] = human(args.human, n, args.seed)
+    results, everything = {}, []
+    for name, questions in rows.items():
+        answers = ask(moshi, mimi, tokenizer, questions, args.seed)
+        everything += answers
+        results[name] = score(questions, answers)
+        print(line(name, results[name]), flush=True)
+    results["a minute of silence"] = silence(moshi, mimi, tokenizer, min(n, 20), args.seed)
+    print("a minute of silence, stayed silent:", results["a minute of silence"])
+    some = random.Random(args.seed).sample(everything, min(n, len(everything)))
+    results["voice"] = judged(some, recogniser, args.seed)
+    for name, value in results["voice"].items():
+        print(f"{name:32}", value)
+    if args.json is not None:
+        with writing(args.json) as part:
+            part.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def line(name: str, row: dict) -> str:
+    """One row of the table."""
+    def percent(s: dict) -> str:
+        return f"{100 * s['share']:5.1f} % [{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
+
+    operands = f"  operands {percent(row['operands'])}" if "operands" in row else ""
+    return (f"{name:28} right {percent(row['text'])}  in time {percent(row['in_time'])}  "
+            f"early {row['early']}  gap {row['median_gap']} s{operands}  n {row['text']['n']}")  # fmt: skip

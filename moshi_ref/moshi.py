@@ -1,0 +1,238 @@
+"""Moshi: speech and text of a conversation as parallel streams, in real time (Moshi paper, section 3.4).
+
+    stream 0         what Moshi says, as text (Inner Monologue)
+    streams 1 to 8   what Moshi says, as Mimi codes: predicted, and played
+    streams 9 to 16  what the user says, as Mimi codes: only heard
+
+There are no turns. In each frame of 80 ms, Moshi hears one column of the user's codes and predicts its
+own text and codes, silence included, so that both may speak at any time.
+
+`Moshi` is the model over whole token grids, for training; `MoshiStream` runs it against a live microphone.
+Both see the same thing: the acoustic streams are delayed (`delays.py`), and a column of initial tokens
+comes before the first frame.
+
+Shapes: B batch, K streams, F frames, Q codebooks, D width of the Temporal Transformer, V entries.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .delays import delay, known, undelay
+from .mimi import Mimi, MimiState
+from .rq_transformer import ZERO, RQTransformer, RQTransformerConfig, Sampling
+from .streaming import State
+from .tokenizer import PAD
+from .transformer import TransformerConfig, TransformerState
+
+TEXT_SAMPLING, AUDIO_SAMPLING = Sampling(0.7, 25), Sampling(0.8, 250)  # of the released demo
+
+
+@dataclass(frozen=True)
+class MoshiConfig:
+    model: RQTransformerConfig
+    delays: tuple[int, ...]  # of each stream, in frames; text first
+
+    def __post_init__(self):
+        if len(self.delays) != self.model.streams:
+            raise ValueError(f"expected {self.model.streams} delays (one a stream), got {len(self.delays)}")
+
+    @classmethod
+    def kyutai_7b(cls) -> "MoshiConfig":
+        """The released Moshi (moshiko, moshika): Table 1 of the paper, acoustic delay 1."""
+        temporal = TransformerConfig(4096, 32, 32, hidden=11264, context=3000)
+        depth = _depth(1024, 16, 6, hidden=2816, codebooks=8)
+        return cls(RQTransformerConfig(temporal, depth, 32_000, 2048, 16), _duplex_delays(8, acoustic=1))
+
+    @classmethod
+    def kyutai_stt_1b(cls) -> "MoshiConfig":
+        """The released speech recogniser for English and French, with its four voice activity heads."""
+        temporal = TransformerConfig(2048, 16, 16, hidden=5632, context=750, rope_period=100_000.0)
+        return cls(RQTransformerConfig(temporal, None, 8000, 2048, 32, extra_heads=4), (0,) * 33)
+
+    @classmethod
+    def kyutai_stt_2b6(cls) -> "MoshiConfig":
+        """The released speech recogniser for English."""
+        temporal = TransformerConfig(2048, 32, 48, hidden=5632, context=375, rope_period=100_000.0)
+        return cls(RQTransformerConfig(temporal, None, 4000, 2048, 32), (0,) * 33)
+
+    @classmethod
+    def tiny(cls, text_vocabulary: int = 512) -> "MoshiConfig":
+        """The same geometry at a size that a laptop can train; fits `MimiConfig.tiny()`."""
+        temporal = TransformerConfig(256, 4, 4, hidden=704, context=75)
+        depth = _depth(96, 4, 2, hidden=264, codebooks=8)
+        return cls(RQTransformerConfig(temporal, depth, text_vocabulary, 512, 16), _duplex_delays(8, acoustic=1))
+
+
+def _depth(dim: int, heads: int, layers: int, hidden: int, codebooks: int) -> TransformerConfig:
+    """A Depth Transformer: no positions, because each codebook has weights of its own."""
+    return TransformerConfig(dim, heads, layers, hidden, codebooks, rope_period=None, weight_sets=codebooks)
+
+
+def _duplex_delays(codebooks: int, acoustic: int) -> tuple[int, ...]:
+    """Text and semantic codes come at once, acoustic codes `acoustic` frames later, for both speakers."""
+    speaker = (0,) + (acoustic,) * (codebooks - 1)
+    return (0, *speaker, *speaker)
+
+
+@dataclass(frozen=True)
+class MoshiOutput:
+    """Logits lined up with the codes that went in, frame by frame, and where they may enter a loss."""
+
+    text_logits: Tensor  # (B, F, V_text)
+    audio_logits: Tensor  # (B, Q, F, V)
+    text_mask: Tensor  # (B, F) bool: False where the input token was -1
+    audio_mask: Tensor  # (B, Q, F) bool: False there, and in the last frames that the delay pushed out
+    hidden: Tensor  # (B, F, D): z, the Temporal Transformer's output before frame f's text was known
+
+
+class Moshi(nn.Module):
+    def __init__(self, config: MoshiConfig):
+        super().__init__()
+        self.config = config
+        self.model = RQTransformer(config.model)
+
+    def forward(self, codes: Tensor, shown: Tensor | None = None) -> MoshiOutput:
+        """codes (B, K, F) int64, text first; -1 where a stream has nothing. Every frame is predicted from
+        the frames before it; if `shown` (B, K, F) is given, from the frames of `shown` before it (training
+        uses this to disturb the past). Raises ValueError for another number of streams or for tokens out
+        of range."""
+        self._check(codes)
+        c, frames = self.config.model, codes.shape[-1]
+        delayed = delay(codes, self.config.delays, c.initial_tokens)  # (B, K, F)
+        past = delayed if shown is None else delay(shown, self.config.delays, c.initial_tokens)
+        first = torch.tensor(c.initial_tokens, device=codes.device)[None, :, None].expand(len(codes), -1, 1)
+        columns = torch.cat([first, past[..., :-1]], dim=-1)  # the column before each delayed column
+        hidden, text_logits, audio_logits = self.model(columns, delayed)
+        delays = self.config.delays[1 : 1 + c.predicted]
+        audio_mask = known(delays, frames).to(codes.device) & (codes[:, 1 : 1 + c.predicted] != ZERO)
+        if c.predicted:
+            audio_logits = undelay(audio_logits, delays, fill=float("nan"))
+        return MoshiOutput(text_logits, audio_logits, codes[:, 0] != ZERO, audio_mask, hidden)
+
+    def _check(self, codes: Tensor) -> None:
+        c = self.config.model
+        if codes.dim() != 3 or codes.shape[1] != c.streams or codes.shape[2] == 0:
+            raise ValueError(
+                f"expected codes (B, {c.streams}, F > 0): 1 text stream and {c.audio_streams} audio streams, "
+                f"got {tuple(codes.shape)}"
+            )
+        most = torch.tensor(c.initial_tokens, device=codes.device)[None, :, None]
+        wrong = (codes < ZERO) | (codes >= most)
+        if wrong.any():
+            row, stream, frame = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"token {codes[row, stream, frame]} in stream {stream} is out of range; expected "
+                f"{ZERO} (nothing) to {most[0, stream, 0] - 1}"
+            )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What Moshi does in one frame."""
+
+    audio: Tensor  # (B, 1, 1920)
+    text: Tensor  # (B,) int64
+    codes: Tensor  # (B, Q) int64
+
+
+@dataclass
+class ConversationState(State):
+    """All that is remembered of the conversations in a batch. W is the longest delay plus one."""
+
+    temporal: TransformerState
+    mimi: MimiState
+    steps: Tensor  # (B,) columns predicted so far
+    own: Tensor  # (B, 1 + Q, W) the last W columns that Moshi predicted, newest last
+    user: Tensor  # (B, K - 1 - Q, W) the last W frames of the user's codes, newest last
+
+
+def push(window: Tensor, newest: Tensor) -> None:
+    """Append newest (B, N) to a window (B, N, W), in place; the oldest falls out."""
+    window.copy_(torch.cat([window[..., 1:], newest[..., None]], dim=-1))
+
+
+class MoshiStream:
+    """A conversation, or a batch of them, in real time: one frame of the user in, one frame of Moshi out.
+
+    Moshi's frame f is complete when column f + delay has been predicted, which needs the user's frame
+    f + delay - 1. So with acoustic delay 1, call number f returns frame number f: 80 ms to fill the user's
+    frame and 80 ms of delay are the 160 ms of the paper. With a larger delay, the first calls return
+    silence (text PAD, codes -1).
+
+    Args:
+        seed: of the sampling; the same seed and the same sound give the same conversation.
+        text, audio: how tokens are drawn; the defaults are those of the released demo.
+    """
+
+    def __init__(self, moshi: Moshi, mimi: Mimi, seed: int, batch_size: int = 1,
+                 text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING):
+        self.moshi, self.mimi, self.text, self.audio = moshi.eval(), mimi.eval(), text, audio
+        config, device = moshi.config.model, next(moshi.parameters()).device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.initial = torch.tensor(config.initial_tokens, device=device)  # (K,)
+        self.delays = torch.tensor(moshi.config.delays, device=device)  # (K,)
+        self.wait = max(moshi.config.delays)
+        self.spoken = 1 + config.predicted  # streams that Moshi predicts; it hears the rest
+        self.heard = config.streams - self.spoken
+        self.state = self._begin(batch_size)
+
+    @torch.inference_mode()
+    def restart(self, rows: Tensor) -> None:
+        """Begin new conversations in `rows` (B,) bool; the others go on undisturbed."""
+        fresh = self._begin(int(rows.sum()))
+        for tensor, new in zip(self.state.tensors(), fresh.tensors(), strict=True):
+            tensor[rows] = new
+
+    @torch.inference_mode()
+    def step(self, frame: Tensor) -> Reply:
+        """The user's next 80 ms (B, 1, 1920) -> Moshi's. Raises ValueError for a frame of another length."""
+        size = self.mimi.config.frame_size
+        if frame.shape[-1] != size:
+            raise ValueError(f"expected a frame of {size} samples, got {frame.shape[-1]}")
+        text, codes = self.step_codes(self.mimi.encode(frame, self.state.mimi, self.heard)[..., 0])
+        if codes.shape[1] == 0:
+            return Reply(torch.zeros_like(frame), text, codes)
+        mimi, silent = self.state.mimi, codes[:, 0] == ZERO  # (B,) bool
+        audio = self.mimi.decode(codes.clamp(min=0)[..., None], mimi)
+        # Where Moshi has not begun, the decoder must not have begun either.
+        for part in (mimi.upsample, mimi.decoder_transformer, mimi.decoder):
+            part.reset(silent)
+        return Reply(audio.masked_fill(silent[:, None, None], 0.0), text, codes)
+
+    @torch.inference_mode()
+    def step_codes(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """The same without sound: the user's codes (B, K - 1 - Q) -> Moshi's text (B,) and codes (B, Q)."""
+        state = self.state
+        push(state.user, heard)
+        self._predict(state)
+        index = self.delays[: self.spoken].view(1, -1, 1).expand(len(heard), -1, 1)
+        frame = state.own.gather(2, index)[..., 0]  # (B, 1 + Q): each stream at the frame that is complete
+        ready = state.steps[:, None] > self.wait
+        return frame[:, 0].where(ready[:, 0], PAD), frame[:, 1:].where(ready, ZERO)
+
+    @torch.inference_mode()
+    def _begin(self, batch_size: int) -> ConversationState:
+        """New conversations. Column 0 depends on nothing but the initial tokens: it is predicted now,
+        before the user is heard."""
+        state = ConversationState(
+            self.moshi.model.initial_state(batch_size),
+            self.mimi.initial_state(batch_size),
+            self.delays.new_zeros(batch_size),
+            self.delays.new_zeros(batch_size, self.spoken, self.wait + 1),
+            self.delays.new_zeros(batch_size, self.heard, self.wait + 1),
+        )
+        self._predict(state)
+        return state
+
+    def _predict(self, state: ConversationState) -> None:
+        """Predict the next column from the last one."""
+        index = (self.wait - self.delays[self.spoken :]).view(1, -1, 1).expand(len(state.steps), -1, 1)
+        user = state.user.gather(2, index)[..., 0]  # (B, K - 1 - Q): each stream as late as its delay
+        column = torch.cat([state.own[..., -1], user], dim=1)  # (B, K)
+        before = state.steps[:, None] - 1 < self.delays  # (B, K): the delayed stream has not begun
+        column = torch.where(before, self.initial, column)
+        z = self.moshi.model.context(column[..., None], state.temporal)  # (B, 1, D)
+        push(state.own, self.moshi.model.sample_column(z, self.text, self.audio, self.generator))
+        state.steps += 1

@@ -1,0 +1,145 @@
+"""The RQ-Transformer: many parallel token streams, modelled by two Transformers (Moshi paper, section 3.4.1).
+
+In every frame there is one column of K tokens: text, then the codes of Moshi, then the codes of the user.
+
+    Temporal Transformer   reads the sum of the embeddings of each column, one step a frame, and gives
+                           a context vector z for the next column
+    text                   the text token of the next column, from z
+    Depth Transformer      the audio codes of the next column, one after the other, from z and from the
+                           tokens of that column chosen so far; it starts anew in each frame
+
+Flattening a column into K steps would make the large Transformer run K times as often; predicting all K
+tokens at once would make them independent. This is the way between.
+
+Only the first Q audio streams are predicted (Moshi's own); the others are only heard.
+
+Shapes: B batch, F frames, K streams (1 text + A audio), Q predicted audio streams, D temporal width,
+E depth width, V entries.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .transformer import Linear, RMSNorm, Transformer, TransformerConfig, TransformerState, initialise, sample
+
+ZERO = -1  # a token that is embedded as zero: "nothing here"
+
+
+@dataclass(frozen=True)
+class RQTransformerConfig:
+    temporal: TransformerConfig
+    depth: TransformerConfig | None  # None: no audio is predicted (speech recognition)
+    text_vocabulary: int
+    entries: int  # of each audio codebook
+    audio_streams: int  # A
+    extra_heads: int = 0  # small classifiers on z, such as the voice activity of the released STT 1B
+    extra_classes: int = 6
+
+    @property
+    def predicted(self) -> int:
+        """Q: the number of audio streams that are predicted."""
+        return 0 if self.depth is None else self.depth.weight_sets
+
+    @property
+    def streams(self) -> int:
+        """K: text and audio."""
+        return 1 + self.audio_streams
+
+    @property
+    def initial_tokens(self) -> tuple[int, ...]:
+        """What each stream holds before its first frame: the entry after the last real token."""
+        return (self.text_vocabulary,) + (self.entries,) * self.audio_streams
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn; temperature 0 is greedy."""
+
+    temperature: float
+    top_k: int
+
+
+class Embedding(nn.Embedding):
+    """An embedding in which token -1 is the zero vector."""
+
+    def __init__(self, count: int, dim: int):
+        super().__init__(count, dim)
+        initialise(self.weight, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        embedded = super().forward(tokens.clamp(min=0))
+        return embedded.masked_fill((tokens == ZERO)[..., None], 0.0)
+
+
+class RQTransformer(nn.Module):
+    """Columns in, the next column out. It knows nothing of delays, nor of what the streams mean."""
+
+    def __init__(self, config: RQTransformerConfig):
+        super().__init__()
+        self.config = config
+        dim, text, entries = config.temporal.dim, config.text_vocabulary, config.entries
+        self.text_embedding = Embedding(text + 1, dim)  # + 1: the initial token
+        self.audio_embeddings = nn.ModuleList(Embedding(entries + 1, dim) for _ in range(config.audio_streams))
+        self.temporal = Transformer(config.temporal)
+        self.norm = RMSNorm(dim)
+        self.text_head = Linear(dim, text)
+        self.extra_heads = nn.ModuleList(Linear(dim, config.extra_classes) for _ in range(config.extra_heads))
+        if config.depth is not None:
+            depth, count = config.depth.dim, config.predicted
+            self.depth_in = Linear(dim, depth, sets=count)
+            self.depth_text_embedding = Embedding(text + 1, depth)
+            self.depth_audio_embeddings = nn.ModuleList(Embedding(entries + 1, depth) for _ in range(count - 1))
+            self.depth = Transformer(config.depth)
+            self.audio_heads = Linear(depth, entries, sets=count)
+
+    def initial_state(self, batch_size: int) -> TransformerState:
+        """State of the Temporal Transformer; the Depth Transformer remembers nothing between frames."""
+        return self.temporal.initial_state(batch_size)
+
+    def embed(self, columns: Tensor) -> Tensor:
+        """Columns (B, K, F) -> the sum of their embeddings (B, F, D)."""
+        embedded = self.text_embedding(columns[:, 0])
+        for stream, embedding in enumerate(self.audio_embeddings, start=1):
+            embedded = embedded + embedding(columns[:, stream])
+        return embedded
+
+    def context(self, columns: Tensor, state: TransformerState | None = None) -> Tensor:
+        """Columns (B, K, F) -> z (B, F, D): at each frame, what is known about the next column."""
+        return self.norm(self.temporal(self.embed(columns), state))
+
+    def forward(self, columns: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Teacher forcing. Frame f of `targets` (B, K, F) comes right after frame f of `columns` (B, K, F).
+
+        Returns z (B, F, D), the text logits (B, F, V_text) and the audio logits (B, Q, F, V) of the targets.
+        """
+        z = self.context(columns)
+        return z, self.text_head(z), self.depth_logits(z, targets)
+
+    def depth_logits(self, z: Tensor, targets: Tensor) -> Tensor:
+        """Audio logits (B, Q, F, V) of each target column, all its tokens at once: code q is predicted from z
+        (B, F, D), the text token and codes 0 to q - 1 of the same column of targets (B, K, F)."""
+        batch, frames, _ = z.shape
+        if self.config.depth is None:
+            return z.new_zeros(batch, 0, frames, self.config.entries)
+        before = [self.depth_text_embedding(targets[:, 0])]
+        before += [e(targets[:, q]) for q, e in enumerate(self.depth_audio_embeddings, start=1)]
+        tokens = torch.stack(before, dim=2).flatten(0, 1)  # (B * F, Q, E)
+        every = z.flatten(0, 1)[:, None].expand(-1, self.config.predicted, -1)  # (B * F, Q, D)
+        hidden = self.depth(self.depth_in(every) + tokens)  # (B * F, Q, E)
+        logits = self.audio_heads(hidden)  # (B * F, Q, V)
+        return logits.unflatten(0, (batch, frames)).transpose(1, 2)
+
+    def sample_column(self, z: Tensor, text: Sampling, audio: Sampling,
+                      generator: torch.Generator | None = None) -> Tensor:
+        """Draw the next column from z (B, 1, D): text first, then code after code -> (B, 1 + Q)."""
+        column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator)]  # (B,)
+        if self.config.depth is not None:
+            state = self.depth.initial_state(len(z))  # a new one in each frame
+            for q in range(self.config.predicted):
+                embedding = self.depth_text_embedding if q == 0 else self.depth_audio_embeddings[q - 1]
+                hidden = self.depth_in(z, q) + embedding(column[-1])[:, None]  # (B, 1, E)
+                logits = self.audio_heads(self.depth(hidden, state, q), q)[:, 0]  # (B, V)
+                column.append(sample(logits, audio.temperature, audio.top_k, generator))
+        return torch.stack(column, dim=1)

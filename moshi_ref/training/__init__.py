@@ -1,0 +1,1 @@
+"""How the models are trained: one loop, and one file for each stage."""

@@ -1,0 +1,109 @@
+"""Training Moshi on dialogues: text, semantic and acoustic tokens of both speakers (Moshi paper, section 4).
+
+The loss of a batch is
+
+    text    cross-entropy of Moshi's text, PAD and EPAD counted half, because most frames hold them
+    audio   cross-entropy of Moshi's codes, a semantic one counted as much as 100 acoustic ones
+    heard   cross-entropy of the *user's* words, a moment after they were spoken, by a head that is thrown
+            away after training
+
+The last one is ours. In the paper the model learns to hear from millions of hours of single-stream speech
+with transcripts; here there are hours, and without this hint the answers come long before the hearing.
+
+The model is shown a past that is not quite its own: in half of the dialogues some of Moshi's audio tokens
+are replaced. Otherwise it recognises which of the few renderings of an answer it is in the middle of, and
+reads the answer off its own voice, which in a live conversation does not know the answer yet.
+
+Shapes: B batch, K streams, Q codebooks, F frames, V entries.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..corpus.dialogues import Dialogue
+from ..moshi import Moshi
+from ..tokenizer import PAD
+from ..transformer import Linear
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    padding_weight: float = 0.5
+    semantic_weight: float = 100.0
+    heard: float = 1.0
+    replaced: float = 0.4  # the largest share of Moshi's past audio tokens that is replaced
+
+
+def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...)."""
+    losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    return (losses * weights.flatten()).sum() / weights.sum()
+
+
+def text_loss(logits: Tensor, targets: Tensor, mask: Tensor, padding_weight: float) -> Tensor:
+    """Of logits (B, F, V) against targets (B, F), where mask (B, F); PAD and EPAD count `padding_weight`."""
+    weights = torch.where(targets <= PAD, padding_weight, 1.0) * mask
+    return weighted_cross_entropy(logits, targets.clamp(min=0), weights)
+
+
+def audio_loss(logits: Tensor, targets: Tensor, mask: Tensor, semantic_weight: float) -> Tensor:
+    """Of logits (B, Q, F, V) against targets (B, Q, F), where mask (B, Q, F); codebook 0 is the semantic one."""
+    weights = mask.float()
+    weights[:, 0] *= semantic_weight
+    logits = torch.where(mask[..., None], logits, 0.0)  # what a delay pushed out is NaN
+    return weighted_cross_entropy(logits, targets.clamp(min=0), weights)
+
+
+class LanguageTask:
+    """What `training.loop.train` needs to train a Moshi. `draw` gives a random dialogue."""
+
+    def __init__(self, moshi: Moshi, draw: Callable[[random.Random], Dialogue], recipe: LanguageRecipe,
+                 device: torch.device):
+        self.moshi, self.draw, self.recipe, self.device = moshi, draw, recipe, device
+        config = moshi.config.model
+        self.hearing_head = Linear(config.temporal.dim, config.text_vocabulary)
+        modules = nn.ModuleDict({"moshi": moshi, "hearing_head": self.hearing_head})
+        self.modules = modules.to(device).train()
+        decayed = [p for p in modules.parameters() if p.dim() > 1]
+        others = [p for p in modules.parameters() if p.dim() <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+            lr=recipe.learning_rate, betas=(0.9, 0.95),
+        )  # fmt: skip
+
+    def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
+        """The losses of one batch; see `training.loop.Task`."""
+        recipe, dialogues = self.recipe, [self.draw(rng) for _ in range(self.recipe.batch_size)]
+        codes = torch.stack([d.codes for d in dialogues]).to(self.device)  # (B, K, F)
+        heard = torch.stack([d.user_text for d in dialogues]).to(self.device)  # (B, F)
+        out = self.moshi(codes, self.disturb(codes))
+        spoken = codes[:, 1 : 1 + self.moshi.config.model.predicted]  # (B, Q, F)
+        everywhere = torch.ones_like(heard, dtype=torch.bool)
+        losses = {
+            "text": text_loss(out.text_logits, codes[:, 0], out.text_mask, recipe.padding_weight),
+            "audio": audio_loss(out.audio_logits, spoken, out.audio_mask, recipe.semantic_weight),
+            "heard": text_loss(self.hearing_head(out.hidden), heard, everywhere, recipe.padding_weight),
+        }
+        losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
+        words = codes[:, 0] > PAD
+        losses["words_right"] = (out.text_logits.argmax(-1) == codes[:, 0])[words].float().mean()
+        return losses
+
+    def disturb(self, codes: Tensor) -> Tensor:
+        """Replace some of Moshi's audio tokens in codes (B, K, F) by tokens of other dialogues: in half of the
+        rows none, in the others a random share up to `replaced`."""
+        predicted = self.moshi.config.model.predicted
+        share = torch.rand(len(codes), 1, 1) * self.recipe.replaced * (torch.rand(len(codes), 1, 1) < 0.5)
+        chosen = torch.rand(len(codes), predicted, codes.shape[-1]) < share
+        own = codes[:, 1 : 1 + predicted]
+        other = own.roll(1, dims=0)[..., torch.randperm(codes.shape[-1])]
+        shown = codes.clone()
+        shown[:, 1 : 1 + predicted] = torch.where(chosen.to(codes.device), other, own)
+        return shown

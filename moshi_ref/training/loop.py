@@ -1,0 +1,122 @@
+"""One training loop for every model: seeds, progress bar, loss curve, checkpoints that resume exactly.
+
+A task says what is trained and what the loss of step `s` is; the loop does the rest. All randomness of
+step `s` comes from the pair (seed, s), never from the steps before. So a run that is interrupted and
+started again goes on as if nothing had happened, bit for bit on a CPU.
+"""
+
+import json
+import math
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+class Task(Protocol):
+    """What the loop trains."""
+
+    modules: nn.Module  # everything with weights or buffers, the parts needed only in training too
+    optimizer: torch.optim.Optimizer
+
+    def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
+        """The scalars of one batch; the one named "loss" is minimised, the others are only recorded."""
+
+
+def pick_device() -> torch.device:
+    """CUDA, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate: linear warm-up, then half a cosine down to 2 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100, warmup: int = 50) -> list:
+    """Train up to `steps` steps, from the checkpoint in `folder` if there is one. Returns the curve, a
+    list of {"step", "seconds", "loss", ...}, which is also written to `folder`/curve.json.
+
+    Ctrl-C saves a checkpoint before it leaves. Raises ValueError if the checkpoint in the folder is of
+    another run (other seed or number of steps).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {"seed": seed, "steps": steps}
+    start, curve = load_checkpoint(task, folder / "checkpoint.safetensors", run)
+    base = [group.setdefault("base_lr", group["lr"]) for group in task.optimizer.param_groups]
+    began = time.time() - (curve[-1]["seconds"] if curve else 0.0)
+    bar = tqdm(range(start, steps), initial=start, total=steps, unit="step", disable=None, file=sys.stderr)
+    step = start
+    try:
+        for step in bar:
+            for group, lr in zip(task.optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * schedule(step, steps, warmup)
+            curve.append({"step": step, **one_step(task, step, seed), "seconds": round(time.time() - began, 2)})
+            bar.set_postfix(loss=f"{curve[-1]['loss']:.3f}")
+            if (step + 1) % save_every == 0 or step + 1 == steps:
+                save_checkpoint(task, folder, step + 1, curve, run)
+    except KeyboardInterrupt:
+        # The interrupted step may be half done: go back to the last whole checkpoint, which is on disk.
+        print(f"interrupted at step {step}; start again to go on from the last checkpoint", file=sys.stderr)
+        raise
+    return curve
+
+
+def one_step(task: Task, step: int, seed: int) -> dict[str, float]:
+    """One update of the weights. Returns the losses as numbers."""
+    torch.manual_seed(seed * 1_000_003 + step)
+    losses = task.losses(step, random.Random(f"{seed}/{step}"))
+    task.optimizer.zero_grad(set_to_none=True)
+    losses["loss"].backward()
+    nn.utils.clip_grad_norm_(task.modules.parameters(), 1.0)
+    task.optimizer.step()
+    return {name: round(value.item(), 6) for name, value in losses.items()}
+
+
+def save_checkpoint(task: Task, folder: Path, step: int, curve: list, run: dict) -> None:
+    """Weights, optimizer and curve in one file, written aside and then renamed: never half a file."""
+    tensors = {f"modules.{k}": v.contiguous() for k, v in task.modules.state_dict().items()}
+    for index, entry in task.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in entry.items()}
+    tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
+    path = folder / "checkpoint.safetensors"
+    metadata = {"run": json.dumps(run), "step": str(step), "curve": json.dumps(curve)}
+    save_file(tensors, path.with_suffix(".part"), metadata)
+    os.replace(path.with_suffix(".part"), path)
+    (folder / "curve.json").write_text(json.dumps(curve))
+
+
+def load_checkpoint(task: Task, path: Path, run: dict) -> tuple[int, list]:
+    """Put the checkpoint, if there is one, into the task. Returns the next step and the curve so far."""
+    if not path.exists():
+        return 0, []
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    if json.loads(metadata["run"]) != run:
+        raise ValueError(
+            f"{path.parent} holds another run ({metadata['run']}, asked for {json.dumps(run)}); "
+            "choose another folder, or remove it"
+        )
+    weights = {k.removeprefix("modules."): v for k, v in tensors.items() if k.startswith("modules.")}
+    task.modules.load_state_dict(weights)
+    saved = task.optimizer.state_dict()
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            saved["state"].setdefault(int(index), {})[name] = value
+    task.optimizer.load_state_dict(saved)
+    return int(metadata["step"]), json.loads(metadata["curve"])

@@ -1,0 +1,109 @@
+"""The named recipes: which data, which sizes, how many steps, for each profile.
+
+`smoke` proves in seconds that everything runs; `cpu` made the committed models on two processor cores;
+`gpu` trains longer on more data.
+"""
+
+import string
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..checkpoints import save
+from ..corpus.dialogues import Clip, Dialogues, encode, encode_backgrounds, fingerprint, load_clips, save_clips
+from ..corpus.human import HumanUtterances
+from ..corpus.small_world import sentences
+from ..corpus.utterances import CACHE, Utterance, utterances
+from ..mimi import Mimi, MimiConfig
+from ..moshi import Moshi, MoshiConfig
+from ..tokenizer import TextTokenizer
+from .codec import CodecRecipe, CodecTask, Source
+from .language import LanguageRecipe, LanguageTask
+from .loop import pick_device, train
+
+BACKGROUNDS = 64  # channels on which nobody speaks
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    questions: int  # utterances of synthetic users
+    answers: int  # renderings of Moshi's answers
+    people: int  # utterances of human users in dialogues, when their recordings are at hand
+    frames: int  # of a training dialogue
+    mimi_steps: int
+    mimi: CodecRecipe
+    moshi_steps: int
+    moshi: LanguageRecipe
+
+
+PROFILES = {
+    "smoke": Profile("smoke", 40, 400, 10, 40, 6, CodecRecipe(batch_size=2, unquantized_steps=3),
+                     6, LanguageRecipe(batch_size=2)),
+    "cpu": Profile("cpu", 10_000, 6_000, 3_000, 112, 3_000, CodecRecipe(), 3_000, LanguageRecipe()),
+    "gpu": Profile("gpu", 40_000, 20_000, 10_000, 112, 15_000, CodecRecipe(batch_size=32),
+                   15_000, LanguageRecipe(batch_size=64)),
+}  # fmt: skip
+
+
+def spoken(profile: Profile, seed: int, human: Path | None) -> tuple[Sequence[Utterance], ...]:
+    """Utterances of synthetic users, of Moshi, and of human users (empty without a path to FSDD)."""
+    people = () if human is None else HumanUtterances(human, "train", 100_000, seed)
+    if human is None:
+        print("no human digits: pass --human PATH to a clone of the Free Spoken Digit Dataset", file=sys.stderr)
+    users = utterances("user", "train", profile.questions, seed)
+    return users, utterances("moshi", "train", profile.answers, seed), people
+
+
+def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
+    """Train the tiny Mimi into `folder`; see `training.codec`."""
+    torch.manual_seed(seed)
+    device = pick_device()
+    print(f"training Mimi on {device}", file=sys.stderr)
+    users, moshi, people = spoken(profile, seed, human)
+    mix = [Source(moshi, 0.40, augmented=False), Source(users, 0.42, augmented=True)]
+    mix += [Source(people, 0.18, augmented=True)] if people else []
+    mimi = Mimi(MimiConfig.tiny())
+    train(CodecTask(mimi, mix, profile.mimi, device), folder, profile.mimi_steps, seed)
+    save(mimi.cpu().eval(), folder, torch.float16)
+    return mimi
+
+
+def train_tokenizer() -> TextTokenizer:
+    """The tokenizer of the small world: its few words, the letters, and bytes for everything else."""
+    words = sorted({word for sentence in sentences() for word in sentence.split()})
+    return TextTokenizer.train([*sentences(), string.ascii_lowercase], 400, words)
+
+
+def clips(mimi: Mimi, said: Sequence[Utterance], name: str, seed: int, augmented: bool) -> list[Clip]:
+    """Utterances as codes of this Mimi, from the cache if they were encoded before."""
+    path = CACHE / f"clips-{fingerprint(mimi)}-{name}-{len(said)}-{seed}.safetensors"
+    if not path.exists():
+        save_clips(encode(mimi, said, seed, augmented, f"encoding {name}"), path)
+    return load_clips(path)
+
+
+def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi) -> Moshi:
+    """Train the tiny Moshi into `folder`, on the codes of `mimi`; see `training.language`."""
+    torch.manual_seed(seed)
+    device = pick_device()
+    print(f"training Moshi on {device}", file=sys.stderr)
+    mimi = mimi.to(device)
+    users, answers, people = spoken(profile, seed, human)
+    questions = clips(mimi, users, "questions", seed, True)
+    if people:
+        questions += clips(mimi, [people[i] for i in range(profile.people)], "people", seed, True)
+    tokenizer = train_tokenizer()
+    backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
+    dialogues = Dialogues(
+        questions, clips(mimi, answers, "answers", seed, False), backgrounds, tokenizer, mimi.config.frame_rate
+    )
+    torch.manual_seed(seed)
+    moshi = Moshi(MoshiConfig.tiny(len(tokenizer)))
+    train(LanguageTask(moshi, dialogues.draw, profile.moshi, device), folder, profile.moshi_steps, seed)
+    save(moshi.cpu().eval(), folder, torch.float16)
+    tokenizer.save(folder / "tokenizer.model")
+    return moshi

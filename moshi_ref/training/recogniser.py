@@ -1,0 +1,118 @@
+"""Training the recogniser that judges Moshi's voice; see `evaluation.recogniser`.
+
+A judge must not know what it would like to hear. So it is never trained on Moshi's answers but on
+
+    random words       one to six in any order: "more eleven is two"
+    random sentences   shaped like answers, with random numbers: sums are as a rule wrong
+
+in Moshi's voice, and a few in users' voices. With speed, silence, telephone band, level and noise at random
+it learns to hear through small damage; it has never heard a codec.
+
+Shapes: B batch, T samples, L frames of logits, W words.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from ..corpus.augment import add_noise, change_level, change_speed, telephone
+from ..corpus.small_world import DIGITS, NUMBERS
+from ..corpus.voices import SAMPLE_RATE, moshi_voice, synthesize, user_voice
+from ..evaluation.judges import agreement, spoken_answers
+from ..evaluation.recogniser import BLANK, WORDS, Recogniser, RecogniserConfig, decode
+from .loop import pick_device, train
+
+
+@dataclass(frozen=True)
+class RecogniserRecipe:
+    utterances: int
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    users: float = 0.15  # share of the utterances that are in users' voices
+    sentences: float = 0.4  # share of those that are shaped like answers
+    silence: float = 0.6  # seconds, the longest before and after the speech
+
+
+RECIPES = {"smoke": RecogniserRecipe(40, 6, batch_size=2), "cpu": RecogniserRecipe(6_000, 2_000)}
+RECIPES["gpu"] = RECIPES["cpu"]  # it is as good as it needs to be
+
+
+def random_text(rng: random.Random, sentences: float) -> str:
+    """Words to speak: an answer's shape with random numbers, or just words."""
+    if rng.random() >= sentences:
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, 6)))
+    a, b, c = rng.choice(DIGITS), rng.choice(DIGITS), rng.choice(NUMBERS)
+    return rng.choice((f"{a} plus {b} is {c}", f"{a} {b}", f"{a} is more"))
+
+
+def random_speech(recipe: RecogniserRecipe, seed: int) -> list[tuple[Tensor, str]]:
+    """The training set: sounds (T,), as 16-bit integers to save memory, and their texts."""
+    rng, items = random.Random(f"random speech {seed}"), []
+    for _ in tqdm(range(recipe.utterances), "speaking", disable=None):
+        text = random_text(rng, recipe.sentences)
+        voice = user_voice(rng, "train") if rng.random() < recipe.users else moshi_voice(rng)
+        items.append(((synthesize(text, voice).wav * 32767).to(torch.int16), text))
+    return items
+
+
+class RecogniserTask:
+    """What `training.loop.train` needs to train a Recogniser on (sound, text) items."""
+
+    def __init__(self, recogniser: Recogniser, items: Sequence[tuple[Tensor, str]], recipe: RecogniserRecipe,
+                 device: torch.device):
+        self.items, self.recipe, self.device = items, recipe, device
+        self.modules = recogniser.to(device).train()
+        self.optimizer = torch.optim.AdamW(
+            recogniser.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=1e-2
+        )
+
+    def disturb(self, wav: Tensor, rng: random.Random) -> Tensor:
+        """A sound (T,) as it may come out of a loudspeaker in a room, some silence around it."""
+        wav = change_speed(wav, rng)[0] if rng.random() < 0.5 else wav
+        before, after = (round(rng.uniform(0, self.recipe.silence) * SAMPLE_RATE) for _ in range(2))
+        return add_noise(change_level(telephone(F.pad(wav, (before, after)), rng), rng), rng)
+
+    def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
+        """The losses of one batch; see `training.loop.Task`."""
+        chosen = [rng.choice(self.items) for _ in range(self.recipe.batch_size)]
+        wavs = [self.disturb(wav.float() / 32767, rng) for wav, _ in chosen]
+        wav = pad_sequence(wavs, batch_first=True)  # (B, T)
+        logits = self.modules(wav.to(self.device)).cpu()  # (B, L, 1 + W); not every device knows CTC
+        texts = [text for _, text in chosen]
+        words = self.modules.config.words
+        targets = [1 + words.index(word) for text in texts for word in text.split()]
+        loss = F.ctc_loss(
+            logits.log_softmax(-1).transpose(0, 1),  # (L, B, 1 + W)
+            torch.tensor(targets),
+            torch.full((len(wav),), logits.shape[1]),
+            torch.tensor([len(text.split()) for text in texts]),
+            blank=BLANK,
+        )
+        right = [decode(row, words) == text for row, text in zip(logits, texts, strict=True)]
+        return {"loss": loss, "right": torch.tensor(right).float().mean()}
+
+
+def evaluate(recogniser: Recogniser, count: int = 600, seed: int = 0) -> tuple[int, int]:
+    """How many of `count` right answers, rendered anew, it does not transcribe word for word, and `count`."""
+    right, n = agreement(recogniser.transcribe, spoken_answers(count, seed))
+    return n - right, n
+
+
+def train_recogniser(profile_name: str, folder: Path, seed: int) -> Recogniser:
+    """Train a recogniser; profile "smoke", "cpu" or "gpu". Checkpoints and the loss curve go to `folder`."""
+    if profile_name not in RECIPES:
+        raise ValueError(f"profile must be one of {', '.join(RECIPES)}, got {profile_name!r}")
+    recipe = RECIPES[profile_name]
+    torch.manual_seed(seed)
+    recogniser = Recogniser(RecogniserConfig())
+    task = RecogniserTask(recogniser, random_speech(recipe, seed), recipe, pick_device())
+    train(task, folder, recipe.steps, seed)
+    return recogniser.cpu().eval()

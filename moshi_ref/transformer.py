@@ -1,0 +1,260 @@
+"""The one Transformer that every model of this package is built of.
+
+Helium, the Temporal and the Depth Transformer of Moshi, and the two Transformers inside Mimi are
+this class with other settings (Moshi paper, sections 3.2, 3.3.1 and 3.4.1; sizes in Table 1). The file
+reads from leaf to root:
+
+    RMSNorm, LayerScale        keep activations in range
+    rotary_angles, rotate      RoPE: positions as rotations of query and key
+    Linear                     one matrix, or one matrix for each position (Depth Transformer)
+    Attention, MLP             the two halves of a layer
+    Layer, Transformer         x + attention(norm(x)), then x + mlp(norm(x)), many times
+    sample                     from logits to a token
+
+Shapes: B batch, T steps, S key slots, D width, H heads.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .streaming import State
+
+CHUNK = 32  # longest piece that a stream processes at once; longer chunks are cut into such pieces
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    dim: int
+    heads: int
+    layers: int
+    hidden: int  # width inside the MLP
+    context: int  # a step attends to itself and to the `context - 1` steps before it
+    rope_period: float | None = 10_000.0  # None: no position embedding
+    gated: bool = True  # SiLU-gated MLP and RMSNorm (Helium, Moshi); False: GELU and LayerNorm (Mimi)
+    layer_scale: float | None = None  # initial scale of each branch
+    weight_sets: int = 1  # more than 1: position t has its own weights number t (Depth Transformer)
+
+    def __post_init__(self):
+        if self.dim % self.heads or (self.dim // self.heads) % 2:
+            raise ValueError(
+                f"dim must be heads times an even head size, got dim {self.dim} and {self.heads} heads"
+            )
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square over the last axis, then scale (Zhang & Sennrich 2019).
+
+    The mean is taken in float32, and epsilon sits inside the root, as in the released models.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-8):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x32 = x.float()
+        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
+        return (x32 * scale * self.weight.float()).to(x.dtype)
+
+
+class LayerScale(nn.Module):
+    """A learnt scale per channel, small at first, so that a deep stack starts near the identity."""
+
+    def __init__(self, dim: int, initial: float):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((dim,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+def rotary_angles(positions: Tensor, head_dim: int, period: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of RoPE's angles (Su et al. 2021): positions (B, T) -> 2 x (B, 1, T, head_dim / 2)."""
+    pair = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
+    frequency = torch.exp(-math.log(period) * 2 * pair / head_dim)
+    angle = positions[:, None, :, None].float() * frequency  # (B, 1, T, head_dim / 2)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each pair of neighbouring channels (2i, 2i + 1) of x (B, H, T, D/H) by its angle."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)  # (B, H, T, D/H/2) each
+    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+    return turned.flatten(-2).to(x.dtype)  # (B, H, T, D/H)
+
+
+class Linear(nn.Module):
+    """A matrix product without bias. With `sets` > 1, position t is multiplied by matrix number t."""
+
+    def __init__(self, dim_in: int, dim_out: int, sets: int = 1):
+        super().__init__()
+        shape = (dim_out, dim_in) if sets == 1 else (sets, dim_out, dim_in)
+        self.weight = nn.Parameter(torch.empty(shape))
+        initialise(self.weight, dim_in)
+
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """x (B, T, dim_in), whose first step is position `first` -> (B, T, dim_out)."""
+        if self.weight.dim() == 2:
+            return F.linear(x, self.weight)
+        if x.shape[1] == 1:
+            return F.linear(x, self.weight[first])
+        weight = self.weight[first : first + x.shape[1]]  # (T, out, in)
+        return torch.bmm(x.transpose(0, 1), weight.transpose(1, 2)).transpose(0, 1)
+
+
+def initialise(weight: Tensor, fan_in: int) -> None:
+    """Truncated normal of deviation 1 / sqrt(fan_in): each product keeps the variance of its input."""
+    std = fan_in**-0.5
+    nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std)
+
+
+@dataclass
+class TransformerState(State):
+    """The keys and values of the last steps, in a ring, and how many steps have passed."""
+
+    offset: Tensor  # (B,) int64
+    keys: list[Tensor]  # one (B, H, S, D/H) for each layer
+    values: list[Tensor]  # one (B, H, S, D/H) for each layer
+
+
+@dataclass(frozen=True)
+class Attending:
+    """What all layers share during one call: angles, who may see whom, and where to write in the ring."""
+
+    angles: tuple[Tensor, Tensor] | None  # RoPE, or None
+    visible: Tensor | None  # (B, 1, T, S) bool; None: plain causal
+    slots: Tensor | None  # (B, T) places in the ring; None: no state
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention over the last `context` steps."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.in_proj = Linear(config.dim, 3 * config.dim, config.weight_sets)  # rows: query, key, value
+        self.out_proj = Linear(config.dim, config.dim, config.weight_sets)
+
+    def forward(self, x: Tensor, attending: Attending, ring: tuple[Tensor, Tensor] | None, first: int):
+        projected = self.in_proj(x, first)  # (B, T, 3 * D)
+        heads = projected.unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, D/H)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
+        if attending.angles is not None:
+            query, key = rotate(query, *attending.angles), rotate(key, *attending.angles)
+        if ring is not None:
+            place = attending.slots[:, None, :, None].expand_as(key)
+            key = ring[0].scatter_(2, place, key.detach().to(ring[0].dtype))  # (B, H, S, D/H)
+            value = ring[1].scatter_(2, place, value.detach().to(ring[1].dtype))
+        out = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attending.visible, is_causal=attending.visible is None
+        )  # (B, H, T, D/H)
+        return self.out_proj(out.transpose(1, 2).flatten(-2), first)  # (B, T, D)
+
+
+class MLP(nn.Module):
+    """Gated: out(silu(a) * b), where a and b are the halves of in(x). Plain: out(gelu(in(x)))."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.gated = config.gated
+        width = 2 * config.hidden if config.gated else config.hidden
+        self.linear_in = Linear(config.dim, width, config.weight_sets)
+        self.linear_out = Linear(config.hidden, config.dim, config.weight_sets)
+
+    def forward(self, x: Tensor, first: int) -> Tensor:
+        x = self.linear_in(x, first)
+        if self.gated:
+            gate, up = x.chunk(2, dim=-1)  # (B, T, hidden) each
+            x = F.silu(gate) * up
+        else:
+            x = F.gelu(x)
+        return self.linear_out(x, first)
+
+
+class Layer(nn.Module):
+    """One layer, pre-norm: each half reads a normalised copy and adds its answer to the stream."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        norm = RMSNorm if config.gated else nn.LayerNorm
+        self.norm1, self.norm2 = norm(config.dim), norm(config.dim)
+        self.attention, self.mlp = Attention(config), MLP(config)
+        scaled = config.layer_scale is not None
+        self.scale1 = LayerScale(config.dim, config.layer_scale) if scaled else nn.Identity()
+        self.scale2 = LayerScale(config.dim, config.layer_scale) if scaled else nn.Identity()
+
+    def forward(self, x: Tensor, attending: Attending, ring, first: int) -> Tensor:
+        x = x + self.scale1(self.attention(self.norm1(x), attending, ring, first))
+        return x + self.scale2(self.mlp(self.norm2(x), first))
+
+
+class Transformer(nn.Module):
+    """A stack of layers, (B, T, D) -> (B, T, D), without a final norm. Causal, and so streamable."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+
+    def initial_state(self, batch_size: int) -> TransformerState:
+        """A ring that holds the context and one more chunk, so that no query loses a key it may see."""
+        c, weight = self.config, self.layers[0].attention.in_proj.weight
+        slots = c.context + (CHUNK - 1 if c.weight_sets == 1 else 0)
+        shape = (batch_size, c.heads, slots, c.dim // c.heads)
+        return TransformerState(
+            offset=torch.zeros(batch_size, dtype=torch.long, device=weight.device),
+            keys=[weight.new_zeros(shape) for _ in self.layers],
+            values=[weight.new_zeros(shape) for _ in self.layers],
+        )
+
+    def forward(self, x: Tensor, state: TransformerState | None = None, first: int = 0) -> Tensor:
+        """x (B, T, D) -> (B, T, D). `first` is the number of the weights of x's first step, where
+        every position has its own (see `Linear`)."""
+        if state is not None and x.shape[1] > CHUNK:
+            pieces = x.split(CHUNK, 1)
+            return torch.cat([self(p, state, first + i * CHUNK) for i, p in enumerate(pieces)], 1)
+        attending = self._attending(x, state)
+        for index, layer in enumerate(self.layers):
+            ring = None if state is None else (state.keys[index], state.values[index])
+            x = layer(x, attending, ring, first)
+        if state is not None:
+            state.offset += x.shape[1]
+        return x
+
+    def _attending(self, x: Tensor, state: TransformerState | None) -> Attending:
+        c, steps = self.config, torch.arange(x.shape[1], device=x.device)
+        start = steps.new_zeros(1) if state is None else state.offset
+        position = start[:, None] + steps  # (B, T); (1, T) without state
+        angles = rotary_angles(position, c.dim // c.heads, c.rope_period) if c.rope_period else None
+        if state is None:
+            if x.shape[1] <= c.context:
+                return Attending(angles, None, None)
+            key_position, slots = position, None
+        else:
+            ring = state.keys[0].shape[2]
+            slots = position % ring
+            # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
+            # step older. Slots that were never written come out with a negative position.
+            newest = position[:, -1:]  # (B, 1)
+            key_position = newest - (newest - torch.arange(ring, device=x.device)) % ring  # (B, S)
+        distance = position[:, :, None] - key_position[:, None, :]  # (B, T, S)
+        visible = (distance >= 0) & (distance < c.context) & (key_position >= 0)[:, None, :]
+        return Attending(angles, visible[:, None], slots)
+
+
+def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw a token from logits (..., V) -> (...). Temperature 0 takes the likeliest token; otherwise
+    one of the `top_k` likeliest is drawn in proportion to softmax(logits / temperature)."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)  # (..., k)
+    probability = torch.softmax(values / temperature, dim=-1)
+    # argmax(p / noise) with exponential noise is one multinomial draw, without leaving the device.
+    noise = torch.empty_like(probability).exponential_(generator=generator)
+    choice = (probability / noise).argmax(-1, keepdim=True)  # (..., 1)
+    return tokens.gather(-1, choice).squeeze(-1)

@@ -1,0 +1,132 @@
+"""The recogniser: shapes, what it can learn, and what the committed one hears."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from moshi_ref.checkpoints import save
+from moshi_ref.corpus.small_world import TOPICS, exchange, held_out_pairs, known_pairs
+from moshi_ref.corpus.voices import MOSHI_VOICE, synthesize
+from moshi_ref.evaluation.judges import agreement, spoken_answers
+from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig, decode, load_recogniser
+from moshi_ref.training.loop import one_step
+from moshi_ref.training.recogniser import (
+    RECIPES,
+    RecogniserTask,
+    evaluate,
+    random_speech,
+    random_text,
+    train_recogniser,
+)
+
+COMMITTED = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "recogniser-tiny"
+SMALL = RecogniserConfig(dim=16)
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return load_recogniser(COMMITTED)
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(0)
+    return Recogniser(SMALL).eval()
+
+
+def test_it_knows_every_word_of_every_answer():
+    answers = [exchange(t, a, b).answer for t in TOPICS for a, b in known_pairs(t) + held_out_pairs(t)]
+    assert set(" ".join(answers).split()) == set(WORDS)
+
+
+def test_shapes(small):
+    assert small(torch.randn(2, 24_000)).shape == (2, 26, 1 + len(WORDS))  # 25 frames a second and one more
+    assert small(torch.randn(1, 10)).shape == (1, 1, 1 + len(WORDS))
+    assert isinstance(small.transcribe(torch.zeros(24_000)), str)
+
+
+def test_the_level_does_not_matter(small):
+    wav = 0.2 * torch.randn(1, 24_000)
+    torch.testing.assert_close(small(wav), small(0.05 * wav), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "classes, text",
+    [([0, 1, 1, 0, 2], "a b"), ([1, 0, 1], "a a"), ([1, 1], "a"), ([0, 0], ""), ([1, 2, 1], "a b a")],
+)
+def test_decode_merges_repetitions_and_removes_blanks(classes, text):
+    assert decode(torch.eye(3)[classes], ("a", "b")) == text
+
+
+def test_training_texts_are_not_right_answers():
+    rng = random.Random(0)
+    texts = [random_text(rng, 0.5).split() for _ in range(2_000)]
+    assert {word for text in texts for word in text} == set(WORDS)
+    sums = [t for t in texts if t[1:2] == ["plus"] and t[3:4] == ["is"] and len(t) == 5]
+    right = [t for t in sums if WORDS.index(t[0]) + WORDS.index(t[2]) == WORDS.index(t[4])]
+    assert len(sums) > 200 and len(right) < 0.1 * len(sums)
+
+
+def test_one_batch_overfits():
+    recipe = replace(RECIPES["smoke"], utterances=2, learning_rate=1e-2, silence=0.0)
+    torch.manual_seed(0)
+    recogniser = Recogniser(replace(SMALL, dim=48))
+    task = RecogniserTask(recogniser, random_speech(recipe, 0), recipe, torch.device("cpu"))
+    losses = [one_step(task, step, 0)["loss"] for step in range(100)]
+    assert losses[0] > 3 and sum(losses[-5:]) / 5 < 0.3
+
+
+def test_smoke_training_runs(tmp_path):
+    recogniser = train_recogniser("smoke", tmp_path, seed=0)
+    assert len(json.loads((tmp_path / "curve.json").read_text())) == RECIPES["smoke"].steps
+    assert evaluate(recogniser, 3)[1] == 3
+
+
+def test_the_committed_recogniser_hears_answers(committed):
+    right, n = agreement(committed.transcribe, spoken_answers(30, seed=1))
+    assert right >= n - 1
+
+
+def test_the_committed_recogniser_does_not_correct_what_it_hears(committed):
+    for text in ("two plus two is nine", "seven plus four is ten", "more is plus", "three three three"):
+        assert committed.transcribe(synthesize(text, MOSHI_VOICE).wav) == text
+
+
+def test_the_committed_recogniser_is_small(committed):
+    assert sum(p.numel() for p in committed.parameters()) < 1_000_000
+    assert (COMMITTED / "model.safetensors").stat().st_size < 2_000_000
+
+
+def test_saved_and_loaded_it_hears_the_same(small, tmp_path):
+    save(small, tmp_path)
+    wav = torch.randn(1, 10_000)
+    loaded = load_recogniser(tmp_path)
+    assert loaded.config == SMALL
+    torch.testing.assert_close(loaded(wav), small(wav))
+
+
+def test_loading_says_what_is_wrong(small, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no config.json"):
+        load_recogniser(tmp_path)
+    save(small, tmp_path)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:1000])
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        load_recogniser(tmp_path)
+    (tmp_path / "config.json").write_text('{"class": "Mimi", "config": {}}')
+    with pytest.raises(ValueError, match="holds a Mimi, expected a Recogniser"):
+        load_recogniser(tmp_path)
+
+
+def test_bad_input(small, tmp_path):
+    for wav in (torch.zeros(24_000), torch.zeros(1, 0), torch.full((1, 100), float("nan"))):
+        with pytest.raises(ValueError, match=r"expected finite sound of shape \(B, T\)"):
+            small(wav)
+    with pytest.raises(ValueError, match=r"one sound of shape \(T,\)"):
+        small.transcribe(torch.zeros(1, 24_000))
+    with pytest.raises(ValueError, match="profile must be one of smoke, cpu, gpu"):
+        train_recogniser("huge", tmp_path, 0)
