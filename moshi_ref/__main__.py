@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .audio import read_audio, writing
+from .audio import read_audio, sound_format, writing
 from .checkpoints import load_mimi, load_moshi, load_tokenizer
 from .evaluation import duplex
 from .mimi import Mimi
@@ -89,12 +89,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run_talk(args: argparse.Namespace) -> None:
     device = pick_device()
-    wav, notes = read_audio(args.sound)
     mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.moshi).to(device)
-    if len(wav) < mimi.config.frame_size:
-        notes.append("padded to one frame of 80 ms")
-    for note in notes:
-        print(f"note: {args.sound}: {note}", file=sys.stderr)
+    wav = read_sound(args.sound, mimi)
     print(f"on {device}", file=sys.stderr)
     text, audio = Sampling(args.text_temperature, 25), Sampling(args.audio_temperature, 250)
     stream = MoshiStream(moshi, mimi, args.seed, text=text, audio=audio)
@@ -105,11 +101,19 @@ def run_talk(args: argparse.Namespace) -> None:
           f"real-time factor {result['rtf']}", file=sys.stderr)  # fmt: skip
 
 
-def run_encode(args: argparse.Namespace) -> None:
-    wav, notes = read_audio(args.sound)
+def read_sound(path: Path, mimi: Mimi) -> torch.Tensor:
+    """The sound (T,) in a file, with notes on standard error about what had to be changed for it."""
+    wav, notes = read_audio(path, mimi.config.sample_rate)
+    if len(wav) < mimi.config.frame_size:
+        notes.append("padded to one frame of 80 ms")
     for note in notes:
-        print(f"note: {args.sound}: {note}", file=sys.stderr)
+        print(f"note: {path}: {note}", file=sys.stderr)
+    return wav
+
+
+def run_encode(args: argparse.Namespace) -> None:
     mimi = load_mimi(args.mimi)
+    wav = read_sound(args.sound, mimi)
     codes = in_pieces(mimi, mimi.encode, pad_to_frames(wav, mimi)[None, None], 10 * SECOND)
     with writing(args.codes) as part:
         save_file({"codes": codes[0].short().contiguous()}, part)
@@ -121,13 +125,18 @@ def run_decode(args: argparse.Namespace) -> None:
     if not args.codes.is_file():
         raise FileNotFoundError(f"no file {args.codes}; expected a file written by encode")
     try:
-        codes = load_file(args.codes)["codes"].long()[None]  # (1, Q, F)
+        codes = load_file(args.codes)["codes"]  # (Q, F)
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{args.codes} holds no codes; expected a file written by encode") from error
-    mimi = load_mimi(args.mimi)
-    wav = in_pieces(mimi, mimi.decode, codes[:, : args.codebooks], 125)
+    if codes.dim() != 2:
+        raise ValueError(f"expected codes (Q, F) in {args.codes}, got {tuple(codes.shape)}")
+    count = len(codes) if args.codebooks is None else args.codebooks
+    if not 1 <= count <= len(codes):
+        raise ValueError(f"expected --codebooks from 1 to {len(codes)}, got {count}")
+    mimi, kind = load_mimi(args.mimi), sound_format(args.sound)
+    wav = in_pieces(mimi, mimi.decode, codes[None, :count].long(), 125)
     with writing(args.sound) as part:
-        soundfile.write(part, wav[0, 0].clamp(-1, 1).numpy(), mimi.config.sample_rate, "PCM_16")
+        soundfile.write(part, wav[0, 0].clamp(-1, 1).numpy(), mimi.config.sample_rate, "PCM_16", format=kind)
 
 
 def pad_to_frames(wav: torch.Tensor, mimi: Mimi) -> torch.Tensor:

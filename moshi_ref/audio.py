@@ -22,7 +22,7 @@ def read_audio(path: str | Path, sample_rate: int = 24_000) -> tuple[Tensor, lis
         raise FileNotFoundError(f"no file {path}; expected the path of a sound file (WAV, FLAC, OGG, MP3)")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (T, channels)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is not a sound file that can be read; expected WAV, FLAC, OGG or MP3") from error
     wav, notes = torch.from_numpy(samples).T, []  # (channels, T)
     if wav.shape[1] == 0:
@@ -38,6 +38,20 @@ def read_audio(path: str | Path, sample_rate: int = 24_000) -> tuple[Tensor, lis
     return wav, notes
 
 
+def sound_format(path: Path) -> str:
+    """The format that the name of a sound file asks for. Raises ValueError if it cannot hold 16-bit samples."""
+    name = path.suffix[1:].upper()
+    if not soundfile.check_format(name, "PCM_16"):
+        raise ValueError(f"cannot write sound as {path.name}; expected a name that ends in .wav or .flac")
+    return name
+
+
+def check_folder(path: Path) -> None:
+    """Raises FileNotFoundError if the folder that `path` is to be written into does not exist."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} into; create it first")
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, which becomes `path` if the block ends well: no half-written files.
@@ -45,8 +59,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     Raises FileNotFoundError if the folder does not exist.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} into; create it first")
+    check_folder(path)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield part

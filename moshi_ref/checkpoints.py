@@ -71,7 +71,11 @@ def load(kind: type[nn.Module], folder: str | Path) -> nn.Module:
                 f"no {name} in {folder}; expected a folder with config.json and model.safetensors, "
                 f"as written by moshi_ref.checkpoints.save"
             )
-    model = kind(read_config(kind, folder / "config.json"))
+    config = read_config(kind, folder / "config.json")
+    try:
+        model = kind(config)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{folder / 'config.json'} does not describe a {kind.__name__}: {error}") from error
     try:
         weights = load_file(folder / "model.safetensors")
     except SafetensorError as error:

@@ -176,6 +176,12 @@ class MoshiStream:
         self.wait = max(moshi.config.delays)
         self.spoken = 1 + config.predicted  # streams that Moshi predicts; it hears the rest
         self.heard = config.streams - self.spoken
+        codec = mimi.config
+        if codec.entries != config.entries or codec.codebooks < max(self.heard, config.predicted):
+            raise ValueError(
+                f"this Moshi needs a codec with {max(self.heard, config.predicted)} codebooks of {config.entries} "
+                f"entries, got {codec.codebooks} of {codec.entries}; use the Mimi that it was trained with"
+            )
         self.state = self._begin(batch_size)
 
     @torch.inference_mode()

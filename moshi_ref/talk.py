@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .audio import writing
+from .audio import check_folder, sound_format, writing
 from .inner_monologue import tokens_to_words
 from .moshi import MoshiStream, Reply
 from .tokenizer import PAD, TextTokenizer
@@ -29,6 +29,8 @@ class Moment:
 
 def converse(stream: MoshiStream, wav: Tensor, after: float) -> Iterator[Moment]:
     """Play a sound (T,) to Moshi in frames, then `after` seconds of silence."""
+    if not 0 <= after < float("inf"):
+        raise ValueError(f"expected 0 or more seconds of silence after the sound, got {after}")
     config = stream.mimi.config
     silence = round(after * config.sample_rate)
     padded = F.pad(wav, (0, silence + -(len(wav) + silence) % config.frame_size))
@@ -71,6 +73,8 @@ def talk(stream: MoshiStream, tokenizer: TextTokenizer, wav: Tensor, out: Path |
          after: float, say: Callable[[str], None]) -> dict:
     """Hold a conversation with the sound wav (T,). Moshi's words go to `say` as they come; `out` gets a stereo
     file, Moshi on the left and the user on the right; `transcript` gets the result, which is also returned."""
+    if transcript is not None:
+        check_folder(transcript)
     config = stream.mimi.config
     record = Transcript(tokenizer, config.frame_size / config.sample_rate)
     if out is None:
@@ -78,7 +82,8 @@ def talk(stream: MoshiStream, tokenizer: TextTokenizer, wav: Tensor, out: Path |
             record.add(moment)
             _say(moment, tokenizer, say)
     else:
-        with writing(out) as part, soundfile.SoundFile(part, "w", config.sample_rate, 2, "PCM_16") as file:
+        stereo = {"samplerate": config.sample_rate, "channels": 2, "subtype": "PCM_16", "format": sound_format(out)}
+        with writing(out) as part, soundfile.SoundFile(part, "w", **stereo) as file:
             for moment in converse(stream, wav, after):
                 record.add(moment)
                 _say(moment, tokenizer, say)

@@ -249,7 +249,10 @@ class Transformer(nn.Module):
 
 def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw a token from logits (..., V) -> (...). Temperature 0 takes the likeliest token; otherwise
-    one of the `top_k` likeliest is drawn in proportion to softmax(logits / temperature)."""
+    one of the `top_k` likeliest is drawn in proportion to softmax(logits / temperature). Raises ValueError
+    for a negative temperature or a top_k below 1."""
+    if not temperature >= 0 or top_k < 1:
+        raise ValueError(f"expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if temperature == 0:
         return logits.argmax(-1)
     values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)  # (..., k)

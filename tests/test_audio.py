@@ -53,9 +53,8 @@ def test_both_changes_are_noted(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 44_100])
-@pytest.mark.parametrize("count", [1, 0.03])
+@pytest.mark.parametrize("count", [1, 240])  # 240 samples are 30 ms at 8 kHz, 10 ms at 24 kHz
 def test_very_short_sounds_are_sounds(count, rate, tmp_path):
-    count = max(1, int(count * rate)) if count < 1 else 1
     soundfile.write(tmp_path / "short.wav", np.full(count, 0.1), rate)
     wav, _ = read_audio(tmp_path / "short.wav")
     assert wav.shape == (math.ceil(count * 24_000 / rate),) and wav.isfinite().all()

@@ -108,7 +108,7 @@ def change_config(folder: Path, **changes) -> None:
         ({"colour": "red"}, r"unknown entries \['colour'\]"),
         ({"seanet": {"dim": 32, "filters": 4, "depth": 3}}, r"unknown entries \['depth'\]"),
         ({"seanet": {"dim": 32}}, "missing .* 'filters'"),
-        ({"transformer": {"dim": 30, "heads": 4, "layers": 1, "hidden": 8, "context": 5}}, "dim must be heads"),
+        ({"transformer": dict(dim=30, heads=4, layers=1, hidden=8, context=5)}, "dim must be heads"),
         ({"seanet": 3}, "does not describe a Mimi"),
         ({"seanet": None}, "does not describe a Mimi"),
         ({"entries": "many"}, "does not describe a Mimi"),

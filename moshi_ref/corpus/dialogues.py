@@ -126,18 +126,18 @@ class Dialogue:
 
 
 class Dialogues:
-    """Draws random dialogues from clips of questions and answers."""
+    """Draws random dialogues from clips of questions and answers. Questions whose answer was never rendered
+    are left out; raises ValueError if none is left."""
 
     def __init__(self, questions: Sequence[Clip], answers: Sequence[Clip], backgrounds: Tensor,
                  tokenizer: TextTokenizer, frame_rate: float):
-        self.questions, self.backgrounds = questions, backgrounds
-        self.tokenizer, self.frame_rate = tokenizer, frame_rate
+        self.backgrounds, self.tokenizer, self.frame_rate = backgrounds, tokenizer, frame_rate
         self.answers: dict[str, list[Clip]] = {}
         for clip in answers:
             self.answers.setdefault(clip.answer, []).append(clip)
-        missing = {q.answer for q in questions} - self.answers.keys()
-        if missing:
-            raise ValueError(f"no rendering of {len(missing)} answers, such as {sorted(missing)[0]!r}; render more")
+        self.questions = [question for question in questions if question.answer in self.answers]
+        if not self.questions:
+            raise ValueError(f"none of {len(questions)} questions has a rendering of its answer; render more answers")
 
     def draw(self, rng: random.Random) -> Dialogue:
         """A dialogue as long as the backgrounds: questions and answers, or, now and then, nothing at all."""

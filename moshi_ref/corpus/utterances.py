@@ -210,7 +210,7 @@ def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACH
     arguments = json.dumps([VERSION, role, split, count, seed])
     name = f"{role}-{split}-{count}-{hashlib.sha256(arguments.encode()).hexdigest()[:12]}"
     if not (folder / name).exists():
-        items = tqdm(_random_utterances(role, split, count, seed), f"{role} {split}", total=count)
+        items = tqdm(_random_utterances(role, split, count, seed), f"{role} {split}", total=count, disable=None)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as temporary:
             _write(items, Path(temporary) / name)
             (Path(temporary) / name).rename(folder / name)

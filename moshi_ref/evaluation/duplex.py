@@ -99,7 +99,7 @@ def ask(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, questions: Sequence[
     replies = [stream.step_codes(column) for column in tqdm(heard.unbind(-1), "frames", leave=False, disable=None)]
     text = torch.stack([t for t, _ in replies], dim=-1)  # (N, F)
     codes = torch.stack([c for _, c in replies], dim=-1)  # (N, Q, F)
-    said = torch.cat([mimi.decode(piece) for piece in codes.split(16)])[:, 0]  # (N, F * 1920)
+    said = torch.cat([mimi.decode(piece.clamp(min=0)) for piece in codes.split(16)])[:, 0]  # (N, F * 1920)
     answers = []
     for tokens, wav in zip(text, said, strict=True):
         words = tokens_to_words(tokens, tokenizer, mimi.config.frame_rate)
@@ -119,7 +119,9 @@ def spoken_part(answer: Answer) -> Tensor:
 
 
 def share(k: int, n: int) -> dict:
-    """A count as a share with its 95 % interval."""
+    """A count as a share with its 95 % interval; of no trials nothing is known."""
+    if n == 0:
+        return {"right": 0, "n": 0, "share": None, "low": 0.0, "high": 1.0}
     low, high = wilson(k, n)
     return {"right": k, "n": n, "share": round(k / n, 4), "low": round(low, 4), "high": round(high, 4)}
 
@@ -141,18 +143,20 @@ def score(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
     return row
 
 
-def judged(answers: Sequence[Answer], recogniser, seed: int) -> dict:
+@torch.inference_mode()
+def judged(answers: Sequence[Answer], mimi: Mimi, recogniser, seed: int) -> dict:
     """Does the voice say what the text says? Two judges, beside their score on the synthesizer's originals of
-    the same sentences; see `judges`."""
+    the same sentences, and on these originals after a passage through the codec; see `judges`."""
     sentences = {exchange(t, a, b).answer: exchange(t, a, b) for t in TOPICS for a, b in
                  known_pairs(t) + held_out_pairs(t)}  # fmt: skip
     said = [(spoken_part(a), a.text) for a in answers if a.text in sentences]
     rng = random.Random(seed)
-    originals = [(render_moshi(sentences[text], moshi_voice(rng)).wav, text) for _, text in said]
+    originals = [(F.pad(render_moshi(sentences[text], moshi_voice(rng)).wav, (4800, 4800)), text) for _, text in said]
+    coded = [(mimi(wav[None, None])[0, 0], text) for wav, text in originals]
     return {
         f"{name}, {kind}": share(*agreement(judge, items))
         for name, judge in (("recogniser", recogniser.transcribe), ("pocketsphinx", hears))
-        for kind, items in (("answers", said), ("originals", originals))
+        for kind, items in (("answers", said), ("originals", originals), ("originals through the codec", coded))
     }
 
 
@@ -184,9 +188,9 @@ def run(args: argparse.Namespace) -> None:
     results["a minute of silence"] = silence(moshi, mimi, tokenizer, min(n, 20), args.seed)
     print("a minute of silence, stayed silent:", results["a minute of silence"])
     some = random.Random(args.seed).sample(everything, min(n, len(everything)))
-    results["voice"] = judged(some, recogniser, args.seed)
+    results["voice"] = judged(some, mimi, recogniser, args.seed)
     for name, value in results["voice"].items():
-        print(f"{name:32}", value)
+        print(f"{name:44}", value)
     if args.json is not None:
         with writing(args.json) as part:
             part.write_text(json.dumps(results, indent=1) + "\n")

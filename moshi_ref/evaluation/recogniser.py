@@ -23,6 +23,7 @@ from ..corpus.small_world import NUMBERS
 
 WORDS = (*NUMBERS, "plus", "is", "more")  # all that Moshi ever answers
 BLANK = 0  # class 0; word i is class i + 1
+SILENCE = 0.4  # seconds put before and after what is transcribed, see `transcribe`
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,15 @@ class Recogniser(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, wav: Tensor) -> str:
-        """What is said in (T,) at 24 kHz: words separated by spaces, "" if there are none."""
+        """What is said in (T,) at 24 kHz: words separated by spaces, "" if there are none.
+
+        Silence is put around it. The backward GRU needs some to get going before it meets the last word:
+        with less than 0.2 s it takes "is more" for "more" or "is is more".
+        """
         if wav.ndim != 1:
             raise ValueError(f"expected one sound of shape (T,), got shape {tuple(wav.shape)}")
-        return decode(self(wav[None])[0], self.config.words)
+        silence = round(SILENCE * self.config.sample_rate)
+        return decode(self(F.pad(wav, (silence, silence))[None])[0], self.config.words)
 
 
 def decode(logits: Tensor, words: tuple[str, ...]) -> str:

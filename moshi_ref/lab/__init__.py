@@ -1,1 +1,1 @@
-"""What only the notebooks need: figures, players, widgets, exercise checks, and the runner that executes them."""
+"""What only the notebooks need: figures, players, widgets, exercise checks, and the runner."""

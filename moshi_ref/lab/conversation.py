@@ -54,15 +54,15 @@ class Conversation:
 
 
 def to_frames(wav: Tensor, size: int, silence: int = 0) -> Tensor:
-    """Sounds (B, T), followed by `silence` samples and what is missing to a whole frame -> (F, B, 1, size)."""
+    """Sounds (B, T) -> (F, B, 1, size): `silence` samples follow, and what a whole frame still lacks."""
     padded = F.pad(wav, (0, silence + -(wav.shape[-1] + silence) % size))
     return padded.unflatten(-1, (-1, 1, size)).transpose(0, 1)
 
 
 def hold(stream: MoshiStream, wav: Tensor, after: float = 0.0, every: int = 8,
          watch: Callable[[Conversation], None] | None = None) -> Conversation:
-    """Play the sound (T,), or the sounds (B, T) of a batch, to Moshi, then `after` seconds of silence. `watch` is
-    called with the conversation so far: every `every` frames, and at the end."""
+    """Play the sound (T,), or the sounds (B, T) of a batch, to Moshi, then `after` seconds of silence.
+    `watch` is called with the conversation so far: every `every` frames, and at the end."""
     config, device = stream.mimi.config, stream.initial.device
     silence = round(after * config.sample_rate)
     frames = to_frames(torch.atleast_2d(wav), config.frame_size, silence)
@@ -85,6 +85,6 @@ def hold(stream: MoshiStream, wav: Tensor, after: float = 0.0, every: int = 8,
 
 
 def side_by_side(wavs: Sequence[Tensor], before: float = 0.0, sample_rate: int = 24_000) -> Tensor:
-    """Sounds of different lengths as one batch (B, T): silence of `before` seconds, the sound, more silence."""
+    """Sounds of different lengths as one batch (B, T): `before` seconds of silence, the sound, more silence."""
     lead, longest = round(before * sample_rate), max(len(wav) for wav in wavs)
     return torch.stack([F.pad(wav, (lead, longest - len(wav))) for wav in wavs])

@@ -54,7 +54,7 @@ STREAMS = (48, 31, 12, 30)  # the column of 17 tokens, drawn token by token
 
 
 def system_map(here: int | str | Collection[str] = ()) -> Picture:
-    """The map of the system. `here` is a notebook's number, a part, or several parts: they are filled dark."""
+    """The map of the system. `here` is a notebook's number, a part, or several: these are filled dark."""
     if isinstance(here, int):
         title = f"{here:02d} {CHAPTERS[here].title}: the dark parts are what this notebook is about"
         here = CHAPTERS[here].parts
@@ -104,7 +104,8 @@ def _streams(axes: Axes, marked: bool) -> None:
     for first, count, text in ((0, 1, "text"), (1, 8, "Moshi\n8 codes"), (9, 8, "user\n8 codes")):
         middle = bottom + height - (first + count / 2) * row
         axes.text(left + 4.2, middle, text, fontsize=8, color=ink, va="center")
-    axes.text(left + width / 2, bottom + height + 2.2, "one column\nof 17 tokens", fontsize=8, color=INK, ha="center")
+    above = (left + width / 2, bottom + height + 2.2)
+    axes.text(*above, "one column\nof 17 tokens", fontsize=8, color=INK, ha="center")
 
 
 def _arrows(axes: Axes) -> None:

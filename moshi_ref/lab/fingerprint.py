@@ -1,7 +1,8 @@
 """Does a notebook's stored output still belong to its cells, and to the package that they import?
 
-The fingerprint is a hash of the cells' sources, of the files of `moshi_ref` that the code imports (and that those
-import in turn), and of the data files that it names. The runner writes it into the notebook; a test compares.
+The fingerprint is a hash of the cells' sources, of the files of `moshi_ref` that the code imports (and that
+those import in turn), and of the data files that it names. The runner writes it into the notebook, and a test
+compares.
 """
 
 import ast
@@ -51,7 +52,7 @@ def imported(code: str, package: Path) -> set[Path]:
 
 
 def _modules(code: str, inside: tuple[str, ...], package: Path) -> Iterator[Path]:
-    """The package's files that the import statements in `code` name; `inside` is the package it belongs to."""
+    """The package's files that the import statements in `code` name; `inside` is the package it is in."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             names = [tuple(alias.name.split(".")) for alias in node.names]

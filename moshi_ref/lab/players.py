@@ -52,14 +52,15 @@ def player(wav: Tensor, rate: int, label: str = "") -> Player:
     if not torch.isfinite(wav).all():
         raise ValueError("the sound has samples that are NaN or infinite")
     if wav.abs().max() > 1:
-        raise ValueError(f"samples must lie in -1 to 1, got {wav.abs().max():.2f}; make the sound quieter first")
+        raise ValueError(f"samples must lie in -1 to 1, got {wav.abs().max():.2f}; make the sound quieter")
     written = io.BytesIO()
     soundfile.write(written, wav.T.numpy(), rate, format="MP3", subtype="MPEG_LAYER_III",
                     bitrate_mode="VARIABLE", compression_level=0.8)  # fmt: skip
     sound, seconds = written.getvalue(), wav.shape[1] / rate
     if len(sound) > LARGEST:
         raise ValueError(
-            f"{seconds:.1f} s take {len(sound) // 1024} KiB, more than {LARGEST // 1024} KiB; play a shorter piece"
+            f"{seconds:.1f} s take {len(sound) // 1024} KiB, more than {LARGEST // 1024} KiB; "
+            "play a shorter piece"
         )
     return Player(sound, label, seconds)
 

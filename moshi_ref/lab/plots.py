@@ -51,7 +51,8 @@ def conversation_figure(conversation: Conversation, tokenizer: TextTokenizer, us
     draw_grid(grid, conversation.columns[row, :, first:], tokenizer, first)
     grid.set_xlim(first - 0.5, first + width - 0.5)
     said = readable(" ".join(word.text for word in words))
-    upper.set_title(f'{conversation.frames} frames; Moshi: "{said}"'[:110], fontsize=10, loc="left", color=INK)
+    title = f'{conversation.frames} frames; Moshi: "{said}"'[:110]
+    upper.set_title(title, fontsize=10, loc="left", color=INK)
     return figure
 
 
@@ -61,7 +62,10 @@ def readable(text: str) -> str:
 
 
 def draw_waveforms(upper: Axes, lower: Axes, conversation: Conversation, user, moshi, row: int) -> None:
-    rows = ((upper, "user", conversation.user, user, USER), (lower, "Moshi", conversation.moshi, moshi, MOSHI))
+    rows = (
+        (upper, "user", conversation.user, user, USER),
+        (lower, "Moshi", conversation.moshi, moshi, MOSHI),
+    )
     for axes, name, wav, words, colour in rows:
         low, high, seconds = envelope(wav[row], conversation.sample_rate)
         axes.fill_between(seconds, low, high, color=colour, linewidth=0)
@@ -81,7 +85,8 @@ def envelope(wav: Tensor, sample_rate: int, step: int = 240) -> tuple[np.ndarray
     return pieces.amin(1).numpy(), pieces.amax(1).numpy(), np.arange(len(pieces)) * step / sample_rate
 
 
-def draw_grid(axes: Axes, columns: Tensor, tokenizer: TextTokenizer, start: int = 0, entries: int = 512) -> None:
+def draw_grid(axes: Axes, columns: Tensor, tokenizer: TextTokenizer, start: int = 0,
+              entries: int = 512) -> None:
     """Lightness is the number of the code; the text stream on top shows its tokens."""
     streams, frames = columns.shape
     half = (streams - 1) // 2
@@ -101,10 +106,11 @@ def draw_grid(axes: Axes, columns: Tensor, tokenizer: TextTokenizer, start: int 
     axes.text(start - 0.2, -TEXT_HEIGHT + 0.2, "dot: PAD   bar: EPAD", fontsize=7, color="0.35", va="top")
     for y in (0, 1, half, half + 1):
         axes.axhline(y, color="white" if y in (1, half + 1) else INK, linewidth=1)
-    names = {-TEXT_HEIGHT / 2: "text", 0.5: "semantic", (half + 1) / 2: "acoustic", half + 0.5: "semantic",
-             half + (half + 1) / 2: "acoustic"}  # fmt: skip
-    axes.set_yticks(list(names), [f"{who} {name}" for who, name in zip(("Moshi",) * 3 + ("user",) * 2,
-                                                                      names.values(), strict=True)])  # fmt: skip
+    names = {
+        -TEXT_HEIGHT / 2: "Moshi text", 0.5: "Moshi semantic", (half + 1) / 2: "Moshi acoustic",
+        half + 0.5: "user semantic", half + (half + 1) / 2: "user acoustic",
+    }  # fmt: skip
+    axes.set_yticks(list(names), list(names.values()))
     axes.tick_params(axis="both", labelsize=8, length=2)
     axes.set_xlabel("frame (80 ms each)", fontsize=8)
 
@@ -112,10 +118,11 @@ def draw_grid(axes: Axes, columns: Tensor, tokenizer: TextTokenizer, start: int 
 def _text_cell(axes: Axes, frame: int, token: int, tokenizer: TextTokenizer) -> None:
     """EPAD is a bar, a piece of a word is written upwards, and a lone space is an underscore."""
     if token == EPAD:
-        axes.axvspan(frame - 0.5, frame + 0.5, ymin=1 - TEXT_HEIGHT / (16 + TEXT_HEIGHT), color="0.75", linewidth=0)
+        axes.fill_between((frame - 0.5, frame + 0.5), -TEXT_HEIGHT, 0, color="0.75", linewidth=0)
     elif token != PAD:
         piece = readable(tokenizer.piece(token).strip() or "_")
-        axes.text(frame, -0.3, piece, rotation=90, fontsize=7, color=INK, ha="center", va="bottom", clip_on=True)
+        axes.text(frame, -0.3, piece, rotation=90, fontsize=7, color=INK, ha="center", va="bottom",
+                  clip_on=True)  # fmt: skip
 
 
 def pairs_map() -> Picture:
@@ -146,23 +153,24 @@ def frame_times(milliseconds: Tensor, limit: float = 80.0) -> Picture:
     return figure
 
 
-def seams(good: Tensor, bad: Tensor, rate: int, size: int, frames: int = 3) -> Picture:
-    """Two versions of a sound (T,), frame by frame: a few frames of both, and where they differ on average."""
+def seams(good: Tensor, bad: Tensor, rate: int, size: int, around: float = 15.0) -> Picture:
+    """Two versions of sounds (B, T): the first sound around the beginning of the frame where they differ most, and
+    how much all of them differ on average at each place in a frame."""
     figure = Picture(10, 4.2)
     upper, lower = figure.subplots(2, 1)
-    count = min(frames * size, len(good))
-    time = 1000 * np.arange(count) / rate
-    upper.plot(time, bad[:count], color=USER, linewidth=0.9, label="without memory")
-    upper.plot(time, good[:count], color=MOSHI, linewidth=0.9, label="with memory")
-    for start in range(0, count + 1, size):
-        upper.axvline(1000 * start / rate, color=INK, linestyle="--", linewidth=0.8)
-    upper.set(xlabel="milliseconds", ylabel="sample", xlim=(0, time[-1]))
-    upper.legend(loc="upper right", fontsize=8)
-    whole = len(good) // size * size
-    error = (good - bad)[:whole].view(-1, size).square().mean(0).sqrt()  # (size,)
-    smooth = error.view(-1, size // 80).mean(1).numpy()
-    lower.plot(1000 * np.arange(80) * (size // 80) / rate, smooth, color=INK, linewidth=1.2)
-    lower.set(xlabel="milliseconds since the frame began", ylabel="mean error", ylim=(0, None),
+    error = (good - bad)[:, : good.shape[1] // size * size].unflatten(1, (-1, size))  # (B, F, size)
+    margin = round(around * rate / 1000)
+    worst = 1 + int(error[0, 1:-1, :margin].square().mean(1).argmax())  # neither the first nor the last frame
+    piece = slice(worst * size - margin, worst * size + margin)
+    time = 1000 * (np.arange(2 * margin) - margin) / rate
+    upper.plot(time, bad[0, piece], color=USER, linewidth=1.6, label="without memory")
+    upper.plot(time, good[0, piece], color=MOSHI, linewidth=1, label="with memory")
+    upper.axvline(0, color=INK, linestyle="--", linewidth=0.8)
+    upper.set(xlabel=f"milliseconds around the beginning of frame {worst}", ylabel="sample", xlim=(-around, around))
+    upper.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
+    smooth = error.square().mean((0, 1)).view(40, -1).mean(1).sqrt()  # (40,): one value for 2 ms
+    lower.plot(1000 * (np.arange(40) + 0.5) * (size / 40) / rate, smooth.numpy(), color=INK, linewidth=1.2)
+    lower.set(xlabel="milliseconds since the frame began", ylabel="error (RMS)", ylim=(0, None),
               xlim=(0, 1000 * size / rate))  # fmt: skip
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,7 @@
 """One switch for how much a notebook does: MOSHI_REF_PROFILE = smoke | cpu | gpu.
 
-`smoke` proves in seconds that every cell runs, `cpu` is for a laptop, `gpu` for a machine with an accelerator.
-Without the switch, the device decides.
+`smoke` proves in seconds that every cell runs, `cpu` is for a laptop, `gpu` for a machine with an
+accelerator. Without the switch, the device decides.
 """
 
 import os
@@ -46,7 +46,7 @@ def profile(seed: int = 0) -> Profile:
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    threads = f", threads {torch.get_num_threads()}" if device.type == "cpu" else ""
     print(f"profile {name}, device {device}{threads}, seed {seed}")
     return Profile(name, device, seed)
 

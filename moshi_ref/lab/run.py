@@ -1,8 +1,8 @@
 """Execute notebooks and keep their outputs: `python -m moshi_ref.lab.run [--profile NAME] [notebooks ...]`.
 
-Each notebook runs from the top in a fresh kernel. If every cell succeeds, the outputs are cleaned of what belongs
-to this machine, time and memory are written into its table and its metadata, and the file is replaced in one
-step. If a cell fails, nothing is written, and the exit code is 1.
+Each notebook runs from the top in a fresh kernel. If every cell succeeds, the outputs are cleaned of what
+belongs to this machine, time and memory are written into its table and its metadata, and the file is replaced in
+one step. If a cell fails, nothing is written, and the exit code is 1.
 """
 
 import argparse
@@ -32,13 +32,14 @@ PROBE = """
 import json as _json, sys as _sys, torch as _torch
 try:
     import resource as _resource
-    _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / (2**20 if _sys.platform == "darwin" else 2**10)
+    _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss
+    _peak = round(_peak / (2**20 if _sys.platform == "darwin" else 2**10))
 except ImportError:
     _peak = None
 _cuda = _torch.cuda.is_available() and _torch.cuda.max_memory_allocated()
 print(_json.dumps({
-    "device": _torch.cuda.get_device_name() if _cuda else f"CPU, {_torch.get_num_threads()} threads",
-    "peak_memory_mib": _peak and round(_peak), "gpu_memory_mib": round(_cuda / 2**20), "torch": _torch.__version__,
+    "device": _torch.cuda.get_device_name() if _cuda else f"CPU, threads: {_torch.get_num_threads()}",
+    "peak_memory_mib": _peak, "gpu_memory_mib": round(_cuda / 2**20), "torch": _torch.__version__,
 }))
 """
 
@@ -130,7 +131,8 @@ def stamp(notebook: NotebookNode, profile: str, measured: dict, old: dict) -> No
 
 
 def run(path: Path, profile: str | None = None, keep_outputs: bool = False, timeout: int = 900) -> dict:
-    """Execute one notebook and write it back; with `keep_outputs`, only the measurement. Returns the metadata."""
+    """Execute one notebook and write it back; with `keep_outputs`, only the measurement. Returns the
+    metadata."""
     old = nbformat.read(path, as_version=4)
     notebook, measured = execute(path, profile, timeout)
     used = profile or os.environ.get(VARIABLE) or ("cpu" if measured["device"].startswith("CPU") else "gpu")

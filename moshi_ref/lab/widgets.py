@@ -32,10 +32,11 @@ class Panel:
 
 
 def question_panel(ask: Ask, voices: Sequence[str]) -> Panel:
-    """Choose a topic, two digits and a voice; the button calls ask(exchange, voice), which displays the rest."""
+    """Choose a topic, two digits and a voice; the button calls ask(exchange, voice), which shows the rest."""
     topic = ipywidgets.Dropdown(options=TOPICS, description="topic")
-    first = ipywidgets.Dropdown(options=list(zip(DIGITS, range(10), strict=True)), value=2, description="first")
-    second = ipywidgets.Dropdown(options=list(zip(DIGITS, range(10), strict=True)), value=6, description="second")
+    digits = list(zip(DIGITS, range(10), strict=True))
+    first = ipywidgets.Dropdown(options=digits, value=2, description="first")
+    second = ipywidgets.Dropdown(options=digits, value=6, description="second")
     voice = ipywidgets.Dropdown(options=voices, description="voice")
     button = ipywidgets.Button(description="Ask", button_style="primary")
     output = ipywidgets.Output()
@@ -81,7 +82,7 @@ def recording_panel(listen: Listen) -> Panel:
 
 
 def read_upload(file) -> tuple[Tensor, list[str]]:
-    """An uploaded file, a mapping with name and content, as sound (T,) at 24 kHz; for errors see `read_audio`."""
+    """An uploaded file, a mapping with name and content, as sound (T,) at 24 kHz; errors as `read_audio`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(file["name"]).name
         path.write_bytes(bytes(file["content"]))

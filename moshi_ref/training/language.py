@@ -33,7 +33,7 @@ from ..transformer import Linear
 
 @dataclass(frozen=True)
 class LanguageRecipe:
-    batch_size: int = 16
+    batch_size: int = 12
     learning_rate: float = 1e-3
     padding_weight: float = 0.5
     semantic_weight: float = 100.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -50,14 +50,16 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
     """Train up to `steps` steps, from the checkpoint in `folder` if there is one. Returns the curve, a
     list of {"step", "seconds", "loss", ...}, which is also written to `folder`/curve.json.
 
-    Ctrl-C saves a checkpoint before it leaves. Raises ValueError if the checkpoint in the folder is of
-    another run (other seed or number of steps).
+    An interrupted run loses the steps since its last checkpoint. Raises ValueError if the checkpoint in
+    the folder is damaged or of another run (other seed or number of steps).
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = {"seed": seed, "steps": steps}
     start, curve = load_checkpoint(task, folder / "checkpoint.safetensors", run)
     base = [group.setdefault("base_lr", group["lr"]) for group in task.optimizer.param_groups]
     began = time.time() - (curve[-1]["seconds"] if curve else 0.0)
+    if start == 0:  # so that a run which is interrupted early goes on from these very weights
+        save_checkpoint(task, folder, 0, curve, run)
     bar = tqdm(range(start, steps), initial=start, total=steps, unit="step", disable=None, file=sys.stderr)
     step = start
     try:
@@ -69,7 +71,6 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
             if (step + 1) % save_every == 0 or step + 1 == steps:
                 save_checkpoint(task, folder, step + 1, curve, run)
     except KeyboardInterrupt:
-        # The interrupted step may be half done: go back to the last whole checkpoint, which is on disk.
         print(f"interrupted at step {step}; start again to go on from the last checkpoint", file=sys.stderr)
         raise
     return curve
@@ -96,16 +97,20 @@ def save_checkpoint(task: Task, folder: Path, step: int, curve: list, run: dict)
     metadata = {"run": json.dumps(run), "step": str(step), "curve": json.dumps(curve)}
     save_file(tensors, path.with_suffix(".part"), metadata)
     os.replace(path.with_suffix(".part"), path)
-    (folder / "curve.json").write_text(json.dumps(curve))
+    (folder / "curve.part").write_text(json.dumps(curve))
+    os.replace(folder / "curve.part", folder / "curve.json")
 
 
 def load_checkpoint(task: Task, path: Path, run: dict) -> tuple[int, list]:
     """Put the checkpoint, if there is one, into the task. Returns the next step and the curve so far."""
     if not path.exists():
         return 0, []
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it to start anew") from error
     if json.loads(metadata["run"]) != run:
         raise ValueError(
             f"{path.parent} holds another run ({metadata['run']}, asked for {json.dumps(run)}); "

@@ -16,7 +16,7 @@ from ..checkpoints import save
 from ..corpus.dialogues import Clip, Dialogues, encode, encode_backgrounds, fingerprint, load_clips, save_clips
 from ..corpus.human import HumanUtterances
 from ..corpus.small_world import sentences
-from ..corpus.utterances import CACHE, Utterance, utterances
+from ..corpus.utterances import CACHE, VERSION, Utterance, utterances
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
@@ -32,7 +32,7 @@ class Profile:
     name: str
     questions: int  # utterances of synthetic users
     answers: int  # renderings of Moshi's answers
-    people: int  # utterances of human users in dialogues, when their recordings are at hand
+    clips: tuple[int, int, int]  # how many of the questions, answers and human utterances are put in dialogues
     frames: int  # of a training dialogue
     mimi_steps: int
     mimi: CodecRecipe
@@ -41,10 +41,10 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 40, 400, 10, 40, 6, CodecRecipe(batch_size=2, unquantized_steps=3),
+    "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, CodecRecipe(batch_size=2, unquantized_steps=3),
                      6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, 3_000, 112, 3_000, CodecRecipe(), 3_000, LanguageRecipe()),
-    "gpu": Profile("gpu", 40_000, 20_000, 10_000, 112, 15_000, CodecRecipe(batch_size=32),
+    "cpu": Profile("cpu", 10_000, 6_000, (8_000, 5_000, 2_500), 112, 3_000, CodecRecipe(), 3_400, LanguageRecipe()),
+    "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, CodecRecipe(batch_size=32),
                    15_000, LanguageRecipe(batch_size=64)),
 }  # fmt: skip
 
@@ -80,7 +80,7 @@ def train_tokenizer() -> TextTokenizer:
 
 def clips(mimi: Mimi, said: Sequence[Utterance], name: str, seed: int, augmented: bool) -> list[Clip]:
     """Utterances as codes of this Mimi, from the cache if they were encoded before."""
-    path = CACHE / f"clips-{fingerprint(mimi)}-{name}-{len(said)}-{seed}.safetensors"
+    path = CACHE / f"clips-{VERSION}-{fingerprint(mimi)}-{name}-{len(said)}-{seed}.safetensors"
     if not path.exists():
         save_clips(encode(mimi, said, seed, augmented, f"encoding {name}"), path)
     return load_clips(path)
@@ -93,14 +93,14 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     print(f"training Moshi on {device}", file=sys.stderr)
     mimi = mimi.to(device)
     users, answers, people = spoken(profile, seed, human)
-    questions = clips(mimi, users, "questions", seed, True)
+    asked, answered, human_asked = profile.clips
+    questions = clips(mimi, [users[i] for i in range(asked)], "questions", seed, True)
+    replies = clips(mimi, [answers[i] for i in range(answered)], "answers", seed, False)
     if people:
-        questions += clips(mimi, [people[i] for i in range(profile.people)], "people", seed, True)
+        questions += clips(mimi, [people[i] for i in range(human_asked)], "people", seed, True)
     tokenizer = train_tokenizer()
     backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
-    dialogues = Dialogues(
-        questions, clips(mimi, answers, "answers", seed, False), backgrounds, tokenizer, mimi.config.frame_rate
-    )
+    dialogues = Dialogues(questions, replies, backgrounds, tokenizer, mimi.config.frame_rate)
     torch.manual_seed(seed)
     moshi = Moshi(MoshiConfig.tiny(len(tokenizer)))
     train(LanguageTask(moshi, dialogues.draw, profile.moshi, device), folder, profile.moshi_steps, seed)

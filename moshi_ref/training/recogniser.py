@@ -1,8 +1,9 @@
 """Training the recogniser that judges Moshi's voice; see `evaluation.recogniser`.
 
-A judge must not know what it would like to hear. So it is never trained on Moshi's answers but on
+A judge must not know what it would like to hear. So it is trained on texts in which no word follows from the
+others:
 
-    random words       one to six in any order: "more eleven is two"
+    random words       none to six in any order: "more eleven is two"
     random sentences   shaped like answers, with random numbers: sums are as a rule wrong
 
 in Moshi's voice, and a few in users' voices. With speed, silence, telephone band, level and noise at random
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from ..checkpoints import save
 from ..corpus.augment import add_noise, change_level, change_speed, telephone
 from ..corpus.small_world import DIGITS, NUMBERS
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, synthesize, user_voice
@@ -46,9 +48,9 @@ RECIPES["gpu"] = RECIPES["cpu"]  # it is as good as it needs to be
 
 
 def random_text(rng: random.Random, sentences: float) -> str:
-    """Words to speak: an answer's shape with random numbers, or just words."""
+    """Words to speak: an answer's shape with random numbers, or just words, sometimes none at all."""
     if rng.random() >= sentences:
-        return " ".join(rng.choices(WORDS, k=rng.randint(1, 6)))
+        return " ".join(rng.choices(WORDS, k=rng.randint(0, 6)))
     a, b, c = rng.choice(DIGITS), rng.choice(DIGITS), rng.choice(NUMBERS)
     return rng.choice((f"{a} plus {b} is {c}", f"{a} {b}", f"{a} is more"))
 
@@ -59,7 +61,8 @@ def random_speech(recipe: RecogniserRecipe, seed: int) -> list[tuple[Tensor, str
     for _ in tqdm(range(recipe.utterances), "speaking", disable=None):
         text = random_text(rng, recipe.sentences)
         voice = user_voice(rng, "train") if rng.random() < recipe.users else moshi_voice(rng)
-        items.append(((synthesize(text, voice).wav * 32767).to(torch.int16), text))
+        wav = synthesize(text, voice).wav if text else torch.zeros(SAMPLE_RATE)
+        items.append(((wav * 32767).to(torch.int16), text))
     return items
 
 
@@ -107,7 +110,7 @@ def evaluate(recogniser: Recogniser, count: int = 600, seed: int = 0) -> tuple[i
 
 
 def train_recogniser(profile_name: str, folder: Path, seed: int) -> Recogniser:
-    """Train a recogniser; profile "smoke", "cpu" or "gpu". Checkpoints and the loss curve go to `folder`."""
+    """Train a recogniser into `folder`; profile "smoke", "cpu" or "gpu"."""
     if profile_name not in RECIPES:
         raise ValueError(f"profile must be one of {', '.join(RECIPES)}, got {profile_name!r}")
     recipe = RECIPES[profile_name]
@@ -115,4 +118,5 @@ def train_recogniser(profile_name: str, folder: Path, seed: int) -> Recogniser:
     recogniser = Recogniser(RecogniserConfig())
     task = RecogniserTask(recogniser, random_speech(recipe, seed), recipe, pick_device())
     train(task, folder, recipe.steps, seed)
-    return recogniser.cpu().eval()
+    save(recogniser.cpu().eval(), folder, torch.float16)
+    return recogniser

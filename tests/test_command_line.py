@@ -1,0 +1,337 @@
+"""The command line: what it writes, what it says about odd sounds, and how it refuses wrong files."""
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import close, tiny_mimi
+from safetensors.torch import load_file, save_file
+from test_audio import empty, not_finite, text, tone, without_samples
+from test_checkpoints import small_moshi
+
+from moshi_ref import __main__ as cli
+from moshi_ref.checkpoints import load_mimi, load_moshi, load_tokenizer, save
+from moshi_ref.corpus.utterances import utterances
+from moshi_ref.evaluation import duplex
+from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
+from moshi_ref.mimi import Mimi, MimiConfig
+from moshi_ref.moshi import MoshiStream
+from moshi_ref.training import recipes
+
+ALL = ("talk", "encode", "decode", "train", "evaluate")
+
+
+def run(*arguments) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, tokenizer) -> Path:
+    """A folder with random small models in it."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models")
+    save(Mimi(tiny_mimi()), folder / "mimi")
+    save(small_moshi(len(tokenizer)), folder / "moshi")
+    tokenizer.save(folder / "moshi" / "tokenizer.model")
+    save(Recogniser(RecogniserConfig(dim=8)), folder / "recogniser-tiny")
+    return folder
+
+
+@pytest.fixture
+def talk(models, tmp_path):
+    """Talks to a sound file, half a second longer than it is."""
+
+    def function(sound, *more) -> int:
+        given = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--after", 0.5)
+        return run("talk", sound, *given, "--out", tmp_path / "out.wav", *more)
+
+    return function
+
+
+@pytest.fixture
+def encode(models, tmp_path):
+    return lambda sound, *more: run("encode", sound, tmp_path / "out.codes", "--mimi", models / "mimi", *more)
+
+
+@pytest.fixture
+def decode(models, tmp_path):
+    return lambda codes, *more: run("decode", codes, tmp_path / "out.wav", "--mimi", models / "mimi", *more)
+
+
+@pytest.fixture
+def sound(tmp_path) -> Path:
+    soundfile.write(tmp_path / "tone.wav", tone(0.5, 24_000), 24_000)
+    return tmp_path / "tone.wav"
+
+
+def assert_refused(code: int, folder: Path, capsys, before: list[Path]) -> None:
+    """Exit code 2, one sentence, and nothing new in the folder."""
+    streams = capsys.readouterr()
+    assert code == 2
+    assert streams.err.startswith("error: ") and streams.err.count("\n") == 1 and streams.err.endswith("\n")
+    assert streams.out == "" and sorted(folder.iterdir()) == before
+
+
+# --- Help -----------------------------------------------------------------------------------------
+
+
+def test_help_from_a_shell():
+    done = subprocess.run([sys.executable, "-m", "moshi_ref", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert all(f"\n    {command} " in done.stdout for command in ALL)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run(command, "--help")
+    assert "--mimi" in capsys.readouterr().out
+
+
+def test_what_is_not_a_command_is_refused(capsys):
+    for wrong in ((), ("sing",), ("train", "helium"), ("train", "mimi", "--profile", "huge")):
+        with pytest.raises(SystemExit, match="2"):
+            run(*wrong)
+        assert "usage: python -m moshi_ref" in capsys.readouterr().err
+
+
+# --- The three commands ---------------------------------------------------------------------------
+
+
+def test_talk_writes_a_recording_and_a_transcript(talk, sound, tmp_path, capsys):
+    assert talk(sound, "--transcript", tmp_path / "out.json") == 0
+    both, rate = soundfile.read(tmp_path / "out.wav")
+    assert rate == 24_000 and both.shape == (13 * 1920, 2)
+    close(both[:12_000, 1], tone(0.5, 24_000), 1e-3)
+    transcript, streams = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr()
+    assert transcript["frames"] == 13 and "13 frames, median" in streams.err
+    assert streams.out.count("\n") == 1 and "error" not in streams.err and "note" not in streams.err
+
+
+def test_the_same_seed_says_the_same(talk, sound, tmp_path, capsys):
+    results = []
+    for seed in (1, 1, 2):
+        assert talk(sound, "--seed", seed, "--text-temperature", 1.0) == 0
+        results.append((capsys.readouterr().out, (tmp_path / "out.wav").read_bytes()))
+    assert results[0] == results[1] and results[0][0] != results[2][0] and results[0][1] != results[2][1]
+
+
+def test_a_long_sound_in_pieces_is_the_same_as_whole(models, encode, decode, tmp_path, capsys):
+    """25 s are two and a half pieces; the last frame is not full."""
+    wav = 0.1 * torch.randn(25 * 24_000)
+    soundfile.write(tmp_path / "long.wav", wav.numpy(), 24_000, "FLOAT")
+    mimi = load_mimi(models / "mimi")
+    with torch.inference_mode():
+        codes = mimi.encode(wav[None, None])
+        expected = mimi.decode(codes)[0, 0].clamp(-1, 1)
+    assert encode(tmp_path / "long.wav") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"frames": 313, "codebooks": 3, "bits_per_second": 3 * 4 * 12.5}
+    written = load_file(tmp_path / "out.codes")["codes"]
+    assert torch.equal(written.long(), codes[0])
+    assert decode(tmp_path / "out.codes") == 0
+    back, rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert rate == 24_000 and back.shape == (313 * 1920,)
+    close(torch.from_numpy(back), expected, 2e-4)
+
+
+def test_decoding_fewer_codebooks(models, encode, decode, sound, tmp_path):
+    assert encode(sound) == 0 and decode(tmp_path / "out.codes", "--codebooks", 1) == 0
+    back, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    codes = load_file(tmp_path / "out.codes")["codes"].long()
+    with torch.inference_mode():
+        coarse = load_mimi(models / "mimi").decode(codes[None, :1])[0, 0]
+    close(torch.from_numpy(back), coarse.clamp(-1, 1), 2e-4)
+
+
+# --- Odd sounds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["talk", "encode"])
+@pytest.mark.parametrize(
+    "name, samples, rate, note",
+    [
+        ("phone.wav", tone(0.3, 8_000), 8_000, "resampled from 8000 to 24000 Hz"),
+        ("stereo.wav", np.stack([tone(0.3, 24_000)] * 2, 1), 24_000, "averaged 2 channels"),
+        ("short.wav", tone(0.03, 24_000), 24_000, "padded to one frame of 80 ms"),
+        ("studio.flac", tone(0.3, 44_100), 44_100, "resampled from 44100 to 24000 Hz"),
+    ],
+)
+def test_odd_sounds_are_taken_with_a_note(command, name, samples, rate, note, request, tmp_path, capsys):
+    soundfile.write(tmp_path / name, samples, rate)
+    assert request.getfixturevalue(command)(tmp_path / name) == 0
+    assert f"note: {tmp_path / name}: {note}\n" in capsys.readouterr().err
+    assert len([path for path in tmp_path.iterdir() if path.stem == "out"]) == 1
+
+
+# --- Wrong files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["talk", "encode"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: None, Path.mkdir, empty, text, without_samples, not_finite(float("nan"))],
+    ids=["missing", "folder", "empty", "text", "no samples", "NaN"],
+)
+def test_what_is_not_a_sound_is_refused(command, make, request, tmp_path, capsys):
+    make(tmp_path / "wrong.wav")
+    before = sorted(tmp_path.iterdir())
+    assert_refused(request.getfixturevalue(command)(tmp_path / "wrong.wav"), tmp_path, capsys, before)
+
+
+def saved(tensor: torch.Tensor, name: str = "codes"):
+    return lambda path: save_file({name: tensor}, path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: None,
+        Path.mkdir,
+        empty,
+        text,
+        saved(torch.zeros(3, 5), "other"),
+        saved(torch.full((3, 5), 16)),
+        saved(torch.zeros(5, 5)),
+        saved(torch.zeros(3, 0)),
+        saved(torch.tensor(3)),
+    ],
+    ids="missing folder empty text other range codebooks frames shape".split(),
+)
+def test_what_are_not_codes_is_refused(make, decode, tmp_path, capsys):
+    make(tmp_path / "wrong.codes")
+    before = sorted(tmp_path.iterdir())
+    assert_refused(decode(tmp_path / "wrong.codes"), tmp_path, capsys, before)
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--mimi", "nowhere"),
+        ("--moshi", "nowhere"),
+        ("--mimi", "{models}/moshi"),
+        ("--moshi", "{models}/mimi"),
+        ("--out", "{folder}/nowhere/out.wav"),
+        ("--out", "{folder}/out.text"),
+        ("--out", "{folder}/out"),
+        ("--transcript", "{folder}/nowhere/out.json"),
+        ("--after", "-3"),
+        ("--after", "inf"),
+    ],
+)
+def test_wrong_options_are_refused(option, value, talk, sound, models, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    code = talk(sound, option, value.format(models=models, folder=tmp_path))
+    streams = capsys.readouterr()
+    assert code == 2 and streams.err.splitlines()[-1].startswith("error: ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_decoding_into_an_unknown_format_is_refused(models, encode, sound, tmp_path, capsys):
+    assert encode(sound) == 0
+    before = sorted(tmp_path.iterdir())
+    capsys.readouterr()
+    code = run("decode", tmp_path / "out.codes", tmp_path / "out.text", "--mimi", models / "mimi")
+    assert_refused(code, tmp_path, capsys, before)
+
+
+def test_models_that_do_not_fit_each_other_are_refused(models, talk, sound, tmp_path, capsys):
+    for name, changes in {"fewer": {"codebooks": 2, "used_codebooks": 2}, "larger": {"entries": 32}}.items():
+        save(Mimi(replace(tiny_mimi(), **changes)), tmp_path / name)
+        before = sorted(tmp_path.iterdir())
+        assert talk(sound, "--mimi", tmp_path / name) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_written_file_stays_when_a_later_one_is_refused(talk, sound, tmp_path):
+    (tmp_path / "out.wav").write_text("an older recording")
+    text(tmp_path / "wrong.wav")
+    assert talk(tmp_path / "wrong.wav") == 2
+    assert (tmp_path / "out.wav").read_text() == "an older recording"
+
+
+def test_ctrl_c_leaves_quietly(monkeypatch, sound, capsys):
+    def interrupted(args: argparse.Namespace) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_encode", interrupted)
+    assert run("encode", sound, "out.codes") == 130
+    assert capsys.readouterr().err == ""
+
+
+# --- Training and evaluation ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def workplace(cache, tmp_path, monkeypatch) -> Path:
+    """An empty current folder; utterances and clips are kept for this test file alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipes, "utterances", functools.partial(utterances, folder=cache))
+    monkeypatch.setattr(recipes, "CACHE", cache)
+    return tmp_path
+
+
+def assert_trained(folder: Path) -> None:
+    curve = json.loads((folder / "curve.json").read_text())
+    assert [entry["step"] for entry in curve] == list(range(6))
+    assert all(np.isfinite(entry["loss"]) for entry in curve)
+
+
+def test_train_mimi(workplace, capsys):
+    assert run("train", "mimi", "--profile", "smoke") == 0
+    assert capsys.readouterr().out == f"{Path('runs/mimi-smoke')}\n"
+    folder = workplace / "runs" / "mimi-smoke"
+    mimi = load_mimi(folder)
+    assert mimi.config == MimiConfig.tiny()
+    halves = [*mimi.quantizer.semantic.codebooks, *mimi.quantizer.acoustic.codebooks]
+    assert all(codebook.initialized == 1 for codebook in halves)
+    assert mimi(0.1 * torch.randn(1, 1, 1920)).isfinite().all()
+    assert_trained(folder)
+
+
+def test_train_moshi(workplace, cache, capsys):
+    save(Mimi(replace(tiny_mimi(), codebooks=8, used_codebooks=8, entries=512)), workplace / "mimi")
+    options = ("--profile", "smoke", "--mimi", workplace / "mimi", "--out", workplace / "run")
+    assert run("train", "moshi", *options) == 0
+    assert capsys.readouterr().out == f"{workplace / 'run'}\n"
+    moshi, tokenizer = load_moshi(workplace / "run"), load_tokenizer(workplace / "run")
+    assert moshi.config.model.text_vocabulary == len(tokenizer)
+    assert tokenizer.decode(tokenizer.encode("seven plus four")) == "seven plus four"
+    reply = MoshiStream(moshi, load_mimi(workplace / "mimi"), seed=0).step(torch.zeros(1, 1, 1920))
+    assert reply.audio.isfinite().all()
+    assert_trained(workplace / "run")
+    assert len(list(cache.glob("clips-*.safetensors"))) == 2  # questions and answers
+    assert sorted(path.name for path in workplace.iterdir()) == ["mimi", "run"]
+
+
+def test_train_recogniser(workplace, capsys):
+    assert run("train", "recogniser", "--profile", "smoke", "--out", workplace / "run") == 0
+    assert_trained(workplace / "run")
+    assert load_recogniser(workplace / "run").transcribe(torch.zeros(24_000)) is not None
+
+
+def test_evaluate(models, tmp_path, monkeypatch, capsys):
+    """One question of each kind, and a second of silence in place of the minute."""
+    monkeypatch.setattr(duplex, "AFTER", 0.2)
+    monkeypatch.setattr(duplex, "silence", lambda *_: duplex.share(1, 1))
+    options = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--json", tmp_path / "results.json")
+    assert run("evaluate", "--trials", 1, *options) == 0
+    results, table = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
+    rows = [name for name, row in results.items() if "in_time" in row]
+    assert len(rows) == 5 and all(results[name]["text"]["n"] == 1 for name in rows)
+    assert all(name in table for name in rows)
+    assert results["a minute of silence"]["n"] == 1 and "voice" in results
