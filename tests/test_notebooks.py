@@ -1,12 +1,15 @@
 """What is checked of every notebook without running it. Running them is nbval's part, in the same pytest command."""
 
+import base64
 import importlib
+import io
 import json
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+import soundfile
 import torch
 
 from moshi_ref.lab.course import CHAPTERS
@@ -91,6 +94,15 @@ def test_it_needs_no_network_and_knows_no_machine(path):
             assert not FETCHES.search(cell.source)
     for output in outputs(notebook):
         assert not FOLDERS.search(shown(output)) and not REMOTE_IMAGE.search(shown(output))
+
+
+@every
+def test_its_sounds_can_be_heard(path):
+    for output in outputs(read(path)):
+        for sound in re.findall(r'data:audio/mpeg;base64,([^"]+)"', output.get("data", {}).get("text/html", "")):
+            wav, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
+            assert rate == 24_000 and len(wav) < 12 * rate
+            assert abs(wav).max() > 0.01 and (abs(wav) > 0.999).mean() < 1e-3, "silent or clipped"
 
 
 @every
