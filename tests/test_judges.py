@@ -45,8 +45,8 @@ def test_spoken_answers_are_right_answers_and_repeatable():
 
 
 def test_pocketsphinx_hears_moshi():
-    right, n = agreement(hears, spoken_answers(12, seed=1))
-    assert right >= n - 1
+    right, n = agreement(hears, spoken_answers(30, seed=1))
+    assert right >= 0.9 * n
 
 
 def test_pocketsphinx_hears_the_same_at_any_level_in_any_silence_and_order():

@@ -34,6 +34,7 @@ from .recogniser import load_recogniser
 
 BEFORE, AFTER = (0.5, 1.5), 4.5  # seconds of silence around a question
 LOUD = 10 ** (-45 / 20)  # a frame of Moshi's louder than this is speech
+PIECE = 4  # frames that Mimi encodes or decodes at a time: more would not be faster, and needs more memory
 IN_TIME = (0.2, 0.8)  # seconds after the end of the question
 
 
@@ -87,19 +88,19 @@ def human(folder: Path, count: int, seed: int) -> list[Question]:
 
 @torch.inference_mode()
 def ask(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, questions: Sequence[Question], seed: int) -> list[Answer]:
-    """All questions at once, each in a conversation of its own.
-
-    Mimi encodes and decodes whole sounds here, which gives the same codes and samples as frame by frame.
-    """
+    """All questions at once, each in a conversation of its own. Everything streams; Mimi does a few frames
+    at a time, which gives the same codes and samples as frame by frame."""
     size, rate = mimi.config.frame_size, mimi.config.sample_rate
     frames = -(-max(len(q.wav) for q in questions) // size)
     sound = torch.stack([F.pad(q.wav, (0, frames * size - len(q.wav))) for q in questions])[:, None]
-    heard = torch.cat([mimi.encode(piece) for piece in sound.split(16)])  # (N, Q, F)
+    codec = mimi.initial_state(len(questions))
+    heard = torch.cat([mimi.encode(piece, codec) for piece in sound.split(PIECE * size, -1)], -1)  # (N, Q, F)
     stream = MoshiStream(moshi, mimi, seed, len(questions), text=Sampling(0.0, 1))
     replies = [stream.step_codes(column) for column in tqdm(heard.unbind(-1), "frames", leave=False, disable=None)]
     text = torch.stack([t for t, _ in replies], dim=-1)  # (N, F)
     codes = torch.stack([c for _, c in replies], dim=-1)  # (N, Q, F)
-    said = torch.cat([mimi.decode(piece.clamp(min=0)) for piece in codes.split(16)])[:, 0]  # (N, F * 1920)
+    pieces = codes.clamp(min=0).split(PIECE, -1)
+    said = torch.cat([mimi.decode(piece, codec) for piece in pieces], -1)[:, 0]  # (N, F * 1920)
     answers = []
     for tokens, wav in zip(text, said, strict=True):
         words = tokens_to_words(tokens, tokenizer, mimi.config.frame_rate)

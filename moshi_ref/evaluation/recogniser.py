@@ -24,20 +24,21 @@ from ..corpus.small_world import NUMBERS
 WORDS = (*NUMBERS, "plus", "is", "more")  # all that Moshi ever answers
 BLANK = 0  # class 0; word i is class i + 1
 SILENCE = 0.4  # seconds put before and after what is transcribed, see `transcribe`
+QUIET = 0.03  # peak of the quietest speech, 30 dB below full scale
 
 
 @dataclass(frozen=True)
 class RecogniserConfig:
     words: tuple[str, ...] = WORDS
     dim: int = 128
-    mels: int = 64
-    window: int = 1024  # samples, 43 ms
+    mels: int = 40
+    window: int = 768  # samples, 32 ms
     hop: int = 480  # samples, 20 ms
     sample_rate: int = 24_000
 
 
 class LogMel(nn.Module):
-    """Loudness in M bands of the ear, every 20 ms, whatever the level of the recording."""
+    """Loudness in M bands of the ear, every 20 ms, whatever the level of the speech."""
 
     FLOOR, MEAN, SCALE = 0.1, 0.9, 1.4  # mean and deviation of Moshi's voice, fixed once and for all
 
@@ -45,15 +46,16 @@ class LogMel(nn.Module):
         super().__init__()
         self.config = config
         bands = torchaudio.functional.melscale_fbanks(
-            config.window // 2 + 1, 50.0, 8000.0, config.mels, config.sample_rate
+            config.window // 2 + 1, 50.0, 7600.0, config.mels, config.sample_rate
         )  # (window / 2 + 1, M)
         self.register_buffer("bands", bands, persistent=False)
         self.register_buffer("taper", torch.hann_window(config.window), persistent=False)
 
     def forward(self, wav: Tensor) -> Tensor:
         """(B, T) -> (B, M, L) with L = T // hop + 1."""
-        # The peak, unlike the mean power, does not depend on how much silence surrounds the speech.
-        wav = wav / wav.abs().amax(1, keepdim=True).clamp(min=1e-3)
+        # The peak, unlike the mean power, does not depend on how much silence surrounds the speech. What
+        # stays below QUIET is only amplified as much as speech would be: silence must not become loud noise.
+        wav = wav / wav.abs().amax(1, keepdim=True).clamp(min=QUIET)
         size, hop = self.config.window, self.config.hop
         spectrum = torch.stft(wav, size, hop, window=self.taper, pad_mode="constant", return_complex=True)
         mel = self.bands.T @ spectrum.abs()  # (B, M, L)
@@ -91,7 +93,11 @@ class Recogniser(nn.Module):
         """Sound (B, T) at 24 kHz -> logits (B, L / 2, 1 + W); class 0 is the blank."""
         if wav.ndim != 2 or wav.shape[1] == 0 or not wav.isfinite().all():
             raise ValueError(f"expected finite sound of shape (B, T), T > 0, got shape {tuple(wav.shape)}")
-        frames = self.convs(self.mel(wav)).mT  # (B, L / 2, D)
+        return self.logits(self.mel(wav))
+
+    def logits(self, mel: Tensor) -> Tensor:
+        """The same from a log-mel (B, M, L)."""
+        frames = self.convs(mel).mT  # (B, L / 2, D)
         return self.classes(self.gru(frames)[0])
 
     @torch.no_grad()

@@ -33,7 +33,7 @@ from ..transformer import Linear
 
 @dataclass(frozen=True)
 class LanguageRecipe:
-    batch_size: int = 12
+    batch_size: int = 8
     learning_rate: float = 1e-3
     padding_weight: float = 0.5
     semantic_weight: float = 100.0
@@ -75,7 +75,7 @@ class LanguageTask:
         others = [p for p in modules.parameters() if p.dim() <= 1]
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.learning_rate, betas=(0.9, 0.95),
+            lr=recipe.learning_rate, betas=(0.9, 0.95), fused=device.type != "mps",
         )  # fmt: skip
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:

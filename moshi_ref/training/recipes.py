@@ -43,7 +43,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, CodecRecipe(batch_size=2, unquantized_steps=3),
                      6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, (8_000, 5_000, 2_500), 112, 3_000, CodecRecipe(), 3_400, LanguageRecipe()),
+    "cpu": Profile("cpu", 10_000, 6_000, (8_000, 5_000, 2_500), 96, 3_000, CodecRecipe(), 2_300, LanguageRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, CodecRecipe(batch_size=32),
                    15_000, LanguageRecipe(batch_size=64)),
 }  # fmt: skip
@@ -78,11 +78,11 @@ def train_tokenizer() -> TextTokenizer:
     return TextTokenizer.train([*sentences(), string.ascii_lowercase], 400, words)
 
 
-def clips(mimi: Mimi, said: Sequence[Utterance], name: str, seed: int, augmented: bool) -> list[Clip]:
-    """Utterances as codes of this Mimi, from the cache if they were encoded before."""
-    path = CACHE / f"clips-{VERSION}-{fingerprint(mimi)}-{name}-{len(said)}-{seed}.safetensors"
+def clips(mimi: Mimi, said: Sequence[Utterance], count: int, name: str, seed: int, augmented: bool) -> list[Clip]:
+    """The first `count` utterances as codes of this Mimi, from the cache if they were encoded before."""
+    path = CACHE / f"clips-{VERSION}-{fingerprint(mimi)}-{name}-{count}-{seed}.safetensors"
     if not path.exists():
-        save_clips(encode(mimi, said, seed, augmented, f"encoding {name}"), path)
+        save_clips(encode(mimi, [said[i] for i in range(count)], seed, augmented, f"encoding {name}"), path)
     return load_clips(path)
 
 
@@ -94,10 +94,10 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     mimi = mimi.to(device)
     users, answers, people = spoken(profile, seed, human)
     asked, answered, human_asked = profile.clips
-    questions = clips(mimi, [users[i] for i in range(asked)], "questions", seed, True)
-    replies = clips(mimi, [answers[i] for i in range(answered)], "answers", seed, False)
+    questions = clips(mimi, users, asked, "questions", seed, True)
+    replies = clips(mimi, answers, answered, "answers", seed, False)
     if people:
-        questions += clips(mimi, [people[i] for i in range(human_asked)], "people", seed, True)
+        questions += clips(mimi, people, human_asked, "people", seed, True)
     tokenizer = train_tokenizer()
     backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
     dialogues = Dialogues(questions, replies, backgrounds, tokenizer, mimi.config.frame_rate)
