@@ -11,7 +11,7 @@ from test_checkpoints import small_moshi
 
 from moshi_ref.corpus.small_world import held_out_pairs, known_pairs
 from moshi_ref.evaluation import duplex
-from moshi_ref.evaluation.duplex import AFTER, BEFORE, LOUD, Answer, Question, ask, score, share, spoken_part
+from moshi_ref.evaluation.duplex import AFTER, BEFORE, LOUD, PIECE, Answer, Question, ask, score, share, spoken_part
 from moshi_ref.evaluation.intervals import wilson
 from moshi_ref.inner_monologue import tokens_to_words
 from moshi_ref.mimi import Mimi
@@ -72,7 +72,8 @@ def test_the_onset_is_where_the_voice_begins(tokenizer):
     voice = torch.zeros(2, 1, 10 * 1920)
     voice[0, 0, 7_200:9_600] = 10 * LOUD
     voice[1] = 0.5 * LOUD
-    mimi.decode = lambda codes: voice
+    pieces = iter(voice.split(PIECE * 1920, -1))
+    mimi.decode = lambda codes, state: next(pieces)
     answers = ask(moshi, mimi, tokenizer, [Question(torch.zeros(10 * 1920), 0.0, "")] * 2, seed=0)
     assert [answer.onset for answer in answers] == [0.3, None]
 

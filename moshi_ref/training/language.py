@@ -93,7 +93,8 @@ class LanguageTask:
         }
         losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
         words = codes[:, 0] > PAD
-        losses["words_right"] = (out.text_logits.argmax(-1) == codes[:, 0])[words].float().mean()
+        right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
+        losses["words_right"] = right.sum() / words.sum().clamp(min=1)
         return losses
 
     def disturb(self, codes: Tensor) -> Tensor:

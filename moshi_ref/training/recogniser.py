@@ -6,8 +6,8 @@ others:
     random words       none to six in any order: "more eleven is two"
     random sentences   shaped like answers, with random numbers: sums are as a rule wrong
 
-in Moshi's voice and in users' voices. With speed, silence, telephone band, level and noise at random, and with
-holes in the log-mel (Park et al. 2019), it learns to rely on no detail; it has never heard a codec.
+in Moshi's voice and in users' voices. With speed, silence, telephone band, level and noise at random, and
+with holes in the log-mel (Park et al. 2019), it learns to rely on no detail; it has never heard a codec.
 
 Shapes: B batch, T samples, M mel bands, L mel frames, W words.
 """
