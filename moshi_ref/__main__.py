@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_talk(args: argparse.Namespace) -> None:
     device = pick_device()
+    torch.set_num_threads(1)  # the operations of one frame are too small to be shared between cores
     mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.moshi).to(device)
     wav = read_sound(args.sound, mimi)
     print(f"on {device}", file=sys.stderr)
