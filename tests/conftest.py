@@ -1,5 +1,6 @@
 """Small models and helpers that the tests share."""
 
+import os
 import random
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from moshi_ref.mimi import MimiConfig
 from moshi_ref.seanet import SEANetConfig
 from moshi_ref.tokenizer import TextTokenizer
 from moshi_ref.transformer import TransformerConfig
+
+os.environ.setdefault("MOSHI_REF_PROFILE", "smoke")  # of the notebooks, which run as tests too
 
 SENTENCES = [
     "hello there, how are you today?",
