@@ -1,56 +1,374 @@
-"""Saving and loading models: a folder with `config.json` and `model.safetensors`, never pickles.
+"""Saving and loading models, as safetensors and JSON, never as pickles.
 
-    save(mimi, "runs/my-mimi")
+    save(mimi, "runs/my-mimi")                       # a folder with config.json and model.safetensors
     mimi = load_mimi("runs/my-mimi")
+    moshi = load_moshi("moshiko/model.safetensors")  # a file that Kyutai released, with or without config.json
+    moshi = load_moshi("kyutai/moshiko-pytorch-bf16")  # a repository of the Hugging Face hub
+    save(moshi, "runs/for-kyutai", kyutai=True)      # for the official programs
 
-The configuration names the class and all its numbers, so that a folder is enough to rebuild the model.
+The file reads in this order:
+
+    NAMES             what our weights are called in Kyutai's files, class by class
+    to_ours, to_theirs    renaming, gluing and cutting by these tables
+    *_kyutai          between Kyutai's config.json and ours
+    save, load        files and folders
+
+A name such as `attention.in_proj.weight#2` is a block of rows, number 2, of the tensor
+`attention.in_proj.weight`: what we keep as one tensor, others keep as several.
 """
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+import re
+import warnings
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import get_args, get_origin, get_type_hints
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from .helium import Helium, HeliumConfig
 from .mimi import Mimi, MimiConfig
 from .moshi import Moshi, MoshiConfig
+from .rq_transformer import ConditionConfig, RQTransformerConfig
+from .seanet import SEANetConfig
 from .tokenizer import TextTokenizer
+from .transformer import TransformerConfig
 
 CONFIGS = {Mimi: MimiConfig, Helium: HeliumConfig, Moshi: MoshiConfig}
+Names = list[tuple[str, str]]
+
+# --- What our weights are called elsewhere ----------------------------------------------------------------
+#
+# (ours, theirs); {i}, {j} and {s} are numbers, {w} is weight or bias. Where there are several rows for one
+# tensor of ours, the first is the layout of the released files, and the others are read, but not written:
+# the layout that the official package keeps in memory, and what codebooks were called before.
 
 
-def save(model: nn.Module, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a model to a folder; its floating-point weights are stored as `dtype`."""
+def _attention(ours: str, theirs: str, steps: str) -> Names:
+    """The projections of a Transformer's layers. `steps` is "{s}" where each step has its own weights."""
+    return [
+        (f"{ours}.{{i}}.attention.in_proj.weight", f"{theirs}.{{i}}.self_attn.in_proj_weight"),
+        (f"{ours}.{{i}}.attention.in_proj.weight#{steps}", f"{theirs}.{{i}}.self_attn.in_projs.{steps}.weight"),
+        (f"{ours}.{{i}}.attention.out_proj.weight", f"{theirs}.{{i}}.self_attn.out_proj.weight"),
+        (f"{ours}.{{i}}.attention.out_proj.weight#{steps}", f"{theirs}.{{i}}.self_attn.out_projs.{steps}.weight"),
+    ]
+
+
+def _mimi_transformer(side: str) -> Names:
+    ours, theirs = f"{side}_transformer.layers", f"{side}_transformer.transformer.layers"
+    return _attention(ours, theirs, "0") + [
+        (f"{ours}.{{i}}.norm{{j}}.{{w}}", f"{theirs}.{{i}}.norm{{j}}.{{w}}"),
+        (f"{ours}.{{i}}.mlp.linear_in.weight", f"{theirs}.{{i}}.linear1.weight"),
+        (f"{ours}.{{i}}.mlp.linear_out.weight", f"{theirs}.{{i}}.linear2.weight"),
+        (f"{ours}.{{i}}.scale{{j}}.scale", f"{theirs}.{{i}}.layer_scale_{{j}}.scale"),
+    ]
+
+
+def _mimi_codebooks(half: str, rvq: str) -> Names:
+    ours, theirs = f"quantizer.{half}.codebooks.{{i}}", f"quantizer.{rvq}.vq.layers.{{i}}._codebook"
+    return [
+        (f"quantizer.{half}.input_proj.weight", f"quantizer.{rvq}.input_proj.weight"),
+        (f"quantizer.{half}.output_proj.weight", f"quantizer.{rvq}.output_proj.weight"),
+        (f"{ours}.initialized", f"{theirs}._initialized"),
+        (f"{ours}.initialized", f"{theirs}.inited"),
+        (f"{ours}.usage", f"{theirs}.cluster_usage"),
+        (f"{ours}.usage", f"{theirs}.cluster_size"),
+        (f"{ours}.sums", f"{theirs}.embedding_sum"),
+        (f"{ours}.sums", f"{theirs}.embed_avg"),
+        (f"{ours}.sums", f"{theirs}.embed_sum"),
+    ]
+
+
+MIMI_NAMES: Names = [
+    *((f"decoder.{i}.{{w}}", f"decoder.model.{i}.convtr.convtr.{{w}}") for i in (2, 5, 8, 11)),
+    ("decoder.{i}.{w}", "decoder.model.{i}.conv.conv.{w}"),
+    ("decoder.{i}.branch.{j}.{w}", "decoder.model.{i}.block.{j}.conv.conv.{w}"),
+    ("encoder.{i}.{w}", "encoder.model.{i}.conv.conv.{w}"),
+    ("encoder.{i}.branch.{j}.{w}", "encoder.model.{i}.block.{j}.conv.conv.{w}"),
+    ("downsample.weight", "downsample.conv.conv.conv.weight"),
+    ("upsample.weight", "upsample.convtr.convtr.convtr.weight"),
+    *_mimi_transformer("encoder"),
+    *_mimi_transformer("decoder"),
+    *_mimi_codebooks("semantic", "rvq_first"),
+    *_mimi_codebooks("acoustic", "rvq_rest"),
+]
+
+CONDITION = "condition_provider.conditioners.description"
+MOSHI_NAMES: Names = [
+    ("model.text_embedding.weight", "text_emb.weight"),
+    ("model.audio_embeddings.{i}.weight", "emb.{i}.weight"),
+    *_attention("model.temporal.layers", "transformer.layers", "0"),
+    ("model.temporal.layers.{i}.norm{j}.weight", "transformer.layers.{i}.norm{j}.alpha"),
+    ("model.temporal.layers.{i}.mlp.linear_in.weight", "transformer.layers.{i}.gating.linear_in.weight"),
+    ("model.temporal.layers.{i}.mlp.linear_out.weight", "transformer.layers.{i}.gating.linear_out.weight"),
+    ("model.norm.weight", "out_norm.alpha"),
+    ("model.text_head.weight", "text_linear.weight"),
+    ("model.extra_heads.{i}.weight", "extra_heads.{i}.weight"),
+    ("model.depth_in.weight#{s}", "depformer_in.{s}.weight"),
+    ("model.depth_text_embedding.weight", "depformer_text_emb.weight"),
+    ("model.depth_audio_embeddings.{i}.weight", "depformer_emb.{i}.weight"),
+    *_attention("model.depth.layers", "depformer.layers", "{s}"),
+    ("model.depth.layers.{i}.norm{j}.weight", "depformer.layers.{i}.norm{j}.alpha"),
+    ("model.depth.layers.{i}.mlp.linear_in.weight#{s}", "depformer.layers.{i}.gating.{s}.linear_in.weight"),
+    ("model.depth.layers.{i}.mlp.linear_out.weight#{s}", "depformer.layers.{i}.gating.{s}.linear_out.weight"),
+    ("model.audio_heads.weight#{s}", "linears.{s}.weight"),
+    ("model.condition.embedding.weight", f"{CONDITION}.embed.weight"),
+    ("model.condition.proj.weight", f"{CONDITION}.output_proj.weight"),
+    ("model.condition.nothing", f"{CONDITION}.learnt_padding"),
+]
+
+HELIUM_NAMES: Names = [  # the layout of the Hugging Face hub
+    ("embedding.weight", "model.embed_tokens.weight"),
+    ("transformer.layers.{i}.norm1.weight", "model.layers.{i}.input_layernorm.weight"),
+    *(
+        (f"transformer.layers.{{i}}.attention.in_proj.weight#{row}", f"model.layers.{{i}}.self_attn.{part}_proj.weight")
+        for row, part in enumerate("qkv")
+    ),
+    ("transformer.layers.{i}.attention.out_proj.weight", "model.layers.{i}.self_attn.o_proj.weight"),
+    ("transformer.layers.{i}.norm2.weight", "model.layers.{i}.post_attention_layernorm.weight"),
+    ("transformer.layers.{i}.mlp.linear_in.weight#0", "model.layers.{i}.mlp.gate_proj.weight"),
+    ("transformer.layers.{i}.mlp.linear_in.weight#1", "model.layers.{i}.mlp.up_proj.weight"),
+    ("transformer.layers.{i}.mlp.linear_out.weight", "model.layers.{i}.mlp.down_proj.weight"),
+    ("norm.weight", "model.norm.weight"),
+    ("head.weight", "lm_head.weight"),
+]
+
+NAMES = {Mimi: MIMI_NAMES, Moshi: MOSHI_NAMES, Helium: HELIUM_NAMES}
+
+
+def rename(name: str, source: str, target: str) -> str | None:
+    """A name that fits the template `source`, written as `target`; None if it does not fit."""
+    parts = {"{w}": r"(?P<w>weight|bias)", **{f"{{{n}}}": rf"(?P<{n}>\d+)" for n in "ijs"}}
+    pattern = re.sub(r"\\\{(\w)\\\}", lambda m: parts[f"{{{m[1]}}}"], re.escape(source))
+    match = re.fullmatch(pattern, name)
+    return match and target.format(**match.groupdict())
+
+
+def our_name(kind: type[nn.Module], theirs: str) -> str | None:
+    """What a tensor of theirs is with us: a name, perhaps with #block; None if we have no such tensor."""
+    found = (rename(theirs, source, target) for target, source in NAMES[kind])
+    return next((name for name in found if name), None)
+
+
+def their_name(kind: type[nn.Module], ours: str) -> str | None:
+    """The same the other way round, in the layout of the released files."""
+    found = (rename(ours, source, target) for source, target in NAMES[kind])
+    return next((name for name in found if name), None)
+
+
+def to_ours(kind: type[nn.Module], theirs: dict[str, Tensor], shapes: dict[str, tuple]) -> dict[str, Tensor]:
+    """Rename tensors of theirs and glue blocks together. A tensor that we have no name for keeps its own, so that
+    `check_fit` reports it. shapes: those of our tensors. Raises ValueError for a tensor that is there twice."""
+    blocks: dict[str, dict[int, Tensor]] = {}
+    for name, tensor in theirs.items():
+        whole, _, block = (our_name(kind, name) or name).partition("#")
+        known = blocks.setdefault(whole, {})
+        if int(block or 0) in known:
+            raise ValueError(f"{name} is there under two names; expected every tensor once")
+        known[int(block or 0)] = tensor
+    ours = {}
+    for name, parts in blocks.items():
+        whole = torch.cat([parts[n] for n in sorted(parts)]) if len(parts) > 1 else next(iter(parts.values()))
+        ours[name] = unfold(whole, shapes.get(name, tuple(whole.shape)))
+    return ours
+
+
+def unfold(tensor: Tensor, shape: tuple) -> Tensor:
+    """Bring a tensor to our shape where theirs says the same: a matrix for each step of the Depth Transformer
+    is one matrix with many rows there, and the scales of norms have two axes of length 1 before the width."""
+    same = tensor.shape == (1, 1, *shape) or (len(shape) == 3 and tensor.shape == (shape[0] * shape[1], shape[2]))
+    return tensor.reshape(shape) if same else tensor
+
+
+def to_theirs(kind: type[nn.Module], ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename our tensors and cut them to blocks: the layout of the released files."""
+    theirs = {}
+    for name, tensor in ours.items():
+        whole = their_name(kind, name)
+        if whole is None:  # several tensors there: one a step, or one a part
+            count = sum(their_name(kind, f"{name}#{n}") is not None for n in range(3))
+            blocks = tensor.unbind() if tensor.dim() == 3 else tensor.chunk(count)
+            theirs |= {their_name(kind, f"{name}#{n}"): block for n, block in enumerate(blocks)}
+        elif whole.endswith((".alpha", ".learnt_padding")):
+            theirs[whole] = tensor.view(1, 1, -1)
+        else:
+            theirs[whole] = tensor.flatten(0, 1) if whole.startswith("depformer.") and tensor.dim() == 3 else tensor
+    return theirs
+
+
+# --- Between Kyutai's config.json and ours ----------------------------------------------------------------
+
+RELEASED = {  # what a file without a config.json may be
+    Mimi: [MimiConfig.kyutai()],
+    Moshi: [
+        MoshiConfig.kyutai_7b(), MoshiConfig.kyutai_2b(), MoshiConfig.kyutai_stt_1b(), MoshiConfig.kyutai_stt_2b6(),
+        replace(MoshiConfig.kyutai_stt_1b(), model=replace(MoshiConfig.kyutai_stt_1b().model, extra_heads=0)),
+    ],
+    Helium: [HeliumConfig.kyutai_2b()],
+}  # fmt: skip
+MIMI_FILE, MOSHI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors", "model.safetensors"  # in their repositories
+
+# Settings of the official language model that change what it computes. We have only these values of them.
+ONLY = {
+    "gating": "silu", "norm": "rms_norm_f32", "positional_embedding": "rope", "layer_scale": None, "causal": True,
+    "depformer_pos_emb": "none", "depformer_weights_per_step": True, "depformer_multi_linear": True,
+    "depformer_gating": "silu", "depformer_layer_scale": None, "depformer_norm": None, "norm_emb": False,
+    "depformer_weights_per_step_schedule": None, "depformer_low_rank_embeddings": None, "cross_attention": False,
+    "demux_second_stream": False, "demux_second_text_stream": False, "bias_proj": False, "text_card_out": None,
+    "quantize": False, "lora": False, "existing_text_padding_id": 3, "existing_text_end_padding_id": 0,
+}  # fmt: skip
+
+
+def gated_width(feed_forward: int, dim: int) -> int:
+    """The width inside a gated MLP that the official package makes of `dim_feedforward`."""
+    return 21 * dim // 8 if feed_forward == 4 * dim else 2 * feed_forward // 3
+
+
+def feed_forward(width: int, dim: int) -> int:
+    """A `dim_feedforward` that gives this width."""
+    return next(f for f in range(3 * width // 2, 3 * width // 2 + 4) if gated_width(f, dim) == width)
+
+
+def moshi_from_kyutai(d: dict) -> MoshiConfig:
+    """The configuration of a released language model. Raises ValueError for parts that are not built here."""
+    other = {name: d[name] for name, value in ONLY.items() if d.get(name, value) != value}
+    if d["dep_q"] == 0:
+        other = {name: value for name, value in other.items() if not name.startswith("depformer")}
+    if other or (d.get("fuser") or {}).get("cross"):
+        raise ValueError(f"this package does not build models with {other or 'cross-attention'}")
+    hidden = gated_width(int(d["hidden_scale"] * d["dim"]), d["dim"])
+    temporal = TransformerConfig(d["dim"], d["num_heads"], d["num_layers"], hidden, d["context"],
+                                 rope_period=float(d["max_period"]))  # fmt: skip
+    depth, dim = None, d.get("depformer_dim")
+    if d["dep_q"]:
+        wide = d.get("depformer_dim_feedforward") or int(d["hidden_scale"] * dim)
+        depth = TransformerConfig(dim, d["depformer_num_heads"], d["depformer_num_layers"], gated_width(wide, dim),
+                                  d["dep_q"], rope_period=None, weight_sets=d["dep_q"])  # fmt: skip
+    condition = None
+    if d.get("conditioners"):
+        if d["conditioners"].keys() != {"description"} or d["conditioners"]["description"]["type"] != "lut":
+            raise ValueError(f"this package does not build the conditioners {d['conditioners']}")
+        lut = d["conditioners"]["description"]["lut"]
+        condition = ConditionConfig(tuple(lut.get("possible_values") or ()), lut["n_bins"], lut["dim"])
+    heads = d.get("extra_heads_num_heads", 0), d.get("extra_heads_dim", 6)
+    model = RQTransformerConfig(temporal, depth, d["text_card"], d["card"], d["n_q"], *heads, condition)
+    return MoshiConfig(model, tuple(d["delays"]))
+
+
+def moshi_to_kyutai(config: MoshiConfig) -> dict:
+    """The config.json that the official package reads."""
+    m, t = config.model, config.model.temporal
+    wide = feed_forward(t.hidden, t.dim)
+    scale = wide / t.dim if int(wide / t.dim * t.dim) == wide else (wide + 0.5) / t.dim  # they round down
+    d = {
+        "dim": t.dim, "text_card": m.text_vocabulary, "existing_text_padding_id": 3, "n_q": m.audio_streams,
+        "dep_q": m.predicted, "card": m.entries, "num_heads": t.heads, "num_layers": t.layers, "hidden_scale": scale,
+        "causal": True, "layer_scale": None, "context": t.context, "max_period": t.rope_period, "gating": "silu",
+        "norm": "rms_norm_f32", "positional_embedding": "rope", "delays": list(config.delays),
+        "extra_heads_num_heads": m.extra_heads, "extra_heads_dim": m.extra_classes, "depformer_multi_linear": True,
+    }  # fmt: skip
+    if m.depth is not None:
+        d |= {
+            "depformer_dim": m.depth.dim, "depformer_dim_feedforward": feed_forward(m.depth.hidden, m.depth.dim),
+            "depformer_num_heads": m.depth.heads, "depformer_num_layers": m.depth.layers,
+            "depformer_layer_scale": None, "depformer_context": m.predicted,
+            "depformer_max_period": 10_000, "depformer_gating": "silu", "depformer_pos_emb": "none",
+            "depformer_weights_per_step": True,
+        }  # fmt: skip
+    if m.condition is not None:
+        lut = {"n_bins": m.condition.bins, "dim": m.condition.dim, "tokenizer": "noop"}
+        lut |= {"possible_values": list(m.condition.values)} if m.condition.values else {}
+        d |= {"conditioners": {"description": {"type": "lut", "lut": lut}}, "fuser": {"sum": ["description"]}}
+    return d
+
+
+def mimi_from_kyutai(d: dict) -> MimiConfig:
+    """The configuration of a Mimi in the official package's own terms."""
+    s, t, q = d["seanet"], d["transformer"], d["quantizer"]
+    seanet = SEANetConfig(s["dimension"], s["n_filters"], tuple(s["ratios"]), s["kernel_size"], s["last_kernel_size"],
+                          s["residual_kernel_size"])  # fmt: skip
+    transformer = TransformerConfig(t["d_model"], t["num_heads"], t["num_layers"], t["dim_feedforward"], t["context"],
+                                    float(t["max_period"]), gated=False, layer_scale=t["layer_scale"])  # fmt: skip
+    used = min(8, q["n_q"])  # as many as Moshi uses
+    return MimiConfig(seanet, transformer, q["n_q"], used, q["bins"], q["dimension"], d["sample_rate"])
+
+
+def mimi_to_kyutai(config: MimiConfig) -> dict:
+    """The configuration that the official `get_mimi` takes."""
+    s, t = config.seanet, config.transformer
+    return {
+        "sample_rate": config.sample_rate, "channels": 1, "frame_rate": config.frame_rate,
+        "seanet": {
+            "channels": 1, "dimension": s.dim, "causal": True, "n_filters": s.filters, "n_residual_layers": 1,
+            "activation": "ELU", "compress": 2, "dilation_base": 2, "disable_norm_outer_blocks": 0,
+            "kernel_size": s.kernel, "residual_kernel_size": s.residual_kernel, "last_kernel_size": s.last_kernel,
+            "norm": "none", "pad_mode": "constant", "ratios": list(s.ratios), "true_skip": True,
+        },
+        "quantizer": {
+            "dimension": config.codebook_dim, "n_q": config.codebooks, "bins": config.entries,
+            "input_dimension": s.dim, "output_dimension": s.dim,
+        },
+        "transformer": {
+            "d_model": t.dim, "num_heads": t.heads, "num_layers": t.layers, "causal": True,
+            "layer_scale": t.layer_scale, "context": t.context, "conv_layout": True, "max_period": t.rope_period,
+            "gating": "none", "norm": "layer_norm", "positional_embedding": "rope", "dim_feedforward": t.hidden,
+            "input_dimension": s.dim, "output_dimensions": [s.dim],
+        },
+    }  # fmt: skip
+
+
+def helium_from_hub(d: dict) -> HeliumConfig:
+    """The configuration of a Helium in the terms of the Hugging Face hub."""
+    transformer = TransformerConfig(d["hidden_size"], d["num_attention_heads"], d["num_hidden_layers"],
+                                    d["intermediate_size"], d["max_position_embeddings"],
+                                    rope_period=float(d["rope_theta"]))  # fmt: skip
+    return HeliumConfig(transformer, d["vocab_size"])
+
+
+FROM_KYUTAI = {Mimi: mimi_from_kyutai, Moshi: moshi_from_kyutai, Helium: helium_from_hub}
+TO_KYUTAI = {Mimi: mimi_to_kyutai, Moshi: moshi_to_kyutai}
+
+
+# --- Files and folders ------------------------------------------------------------------------------------
+
+
+def save(model: nn.Module, folder: str | Path, dtype: torch.dtype = torch.float32, kyutai: bool = False) -> None:
+    """Write a model to a folder; its floating-point weights are stored as `dtype`. With `kyutai`, a Mimi or a Moshi
+    is written in the layout of the released files, for the official programs."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {"class": type(model).__name__, "config": asdict(model.config)}
+    weights, description = model.state_dict(), {"class": type(model).__name__, "config": asdict(model.config)}
+    if kyutai:
+        weights, description = to_theirs(type(model), weights), TO_KYUTAI[type(model)](model.config)
     weights = {
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in model.state_dict().items()
+        for key, value in weights.items()
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    # Written aside and renamed: the file may be the one that these very weights are mapped from.
+    save_file(weights, folder / "model.part", {"format": "pt"})
+    (folder / "model.part").replace(folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(description, indent=1) + "\n")
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
-def load_mimi(folder: str | Path) -> Mimi:
-    """A Mimi from a folder, in float32 on the CPU, ready for inference. For errors see `load`."""
-    return load(Mimi, folder)
+def load_mimi(where: str | Path) -> Mimi:
+    """A Mimi, on the CPU, ready for inference. `where` is a folder or a file, ours or Kyutai's, or the name of a
+    repository of the Hugging Face hub. float16 is only for storage and becomes float32; other types stay.
+    For errors see `load`."""
+    return load(Mimi, where)
 
 
-def load_helium(folder: str | Path) -> Helium:
-    """A Helium from a folder; see `load_mimi`."""
-    return load(Helium, folder)
+def load_helium(where: str | Path) -> Helium:
+    """A Helium; see `load_mimi`."""
+    return load(Helium, where)
 
 
-def load_moshi(folder: str | Path) -> Moshi:
-    """A Moshi from a folder; see `load_mimi`. Its text tokenizer is read by `load_tokenizer`."""
-    return load(Moshi, folder)
+def load_moshi(where: str | Path) -> Moshi:
+    """A Moshi; see `load_mimi`. Its text tokenizer is read by `load_tokenizer`."""
+    return load(Moshi, where)
 
 
 def load_tokenizer(folder: str | Path) -> TextTokenizer:
@@ -58,46 +376,107 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     return TextTokenizer.load(Path(folder) / "tokenizer.model")
 
 
-def load(kind: type[nn.Module], folder: str | Path) -> nn.Module:
-    """A model of class `kind` from a folder.
+def load(kind: type[nn.Module], where: str | Path) -> nn.Module:
+    """A model of class `kind`; see `load_mimi`. The model is made without memory of its own, and the weights are
+    mapped from the file: loading needs little more memory than they do.
 
-    Raises FileNotFoundError if the folder or a file in it is missing, and ValueError if the files are
-    damaged, describe another class, or do not fit each other; the message says what to do.
+    Raises FileNotFoundError if a file is missing, and ValueError if the files are damaged, describe another class,
+    or do not fit each other; the message says what to do. Warns of weights that are NaN.
     """
-    folder = Path(folder)
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"no {name} in {folder}; expected a folder with config.json and model.safetensors, "
-                f"as written by moshi_ref.checkpoints.save"
-            )
-    config = read_config(kind, folder / "config.json")
-    try:
-        model = kind(config)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{folder / 'config.json'} does not describe a {kind.__name__}: {error}") from error
-    try:
-        weights = load_file(folder / "model.safetensors")
-    except SafetensorError as error:
-        raise ValueError(f"{folder / 'model.safetensors'} is damaged or cut short ({error}); fetch it again") from error
-    check_fit(model, weights, folder)
-    model.load_state_dict(weights)
+    files, description = find(kind, where)
+    weights = {name: tensor for file in files for name, tensor in read_weights(file).items()}
+    ours = "class" in description
+    configs = [read_config(kind, description, where)] if description else RELEASED[kind]
+    fitting = [match(kind, config, weights, ours, where) for config in configs]
+    model, weights, problems = min(fitting, key=lambda fit: len(fit[2]))
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        told = "its config.json" if description else "any released model (and no config.json says what they are)"
+        raise ValueError(f"the weights in {where} do not fit {told} in {len(problems)} places: {shown}")
+    for name, value in weights.items():
+        if value.is_floating_point() and value.isnan().any():
+            warnings.warn(f"{name} in {where} has NaN; the model will say nothing sensible", stacklevel=3)
+    model.load_state_dict(weights, assign=True)
     return model.eval()
 
 
-def read_config(kind: type[nn.Module], path: Path):
-    """The configuration in a config.json, which must be one of class `kind`."""
+SIGN = {Mimi: "seanet", Moshi: "dim", Helium: "hidden_size"}  # an entry that only this description has
+
+
+def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
+    """The files with the weights of a model, and what its config.json says ({}: there is none)."""
+    path = Path(where)
+    if path.is_file():
+        description = read_json(path.parent / "config.json") if (path.parent / "config.json").is_file() else {}
+        return [path], description if description.keys() & {"class", SIGN[kind]} else {}
+    on_hub = not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(where))
+
+    def fetch(name: str) -> Path | None:
+        return hub_file(str(where), name) if on_hub else path / name if (path / name).is_file() else None
+
+    config, main, index = fetch("config.json"), MOSHI_FILE, None
+    description = read_json(config) if config else {}
+    if "class" not in description:
+        if kind is Mimi and SIGN[Mimi] not in description:  # in a folder with a language model
+            main = description.get("mimi_name", MIMI_FILE)
+            name = description.get("mimi_config_name")
+            description = read_json(fetch(name)) if name else {}
+        elif kind is Moshi:
+            main = description.get("moshi_name", MOSHI_FILE)
+        elif kind is Helium:
+            index = fetch("model.safetensors.index.json")
+    names = sorted(set(read_json(index)["weight_map"].values())) if index else [main]
+    files = [fetch(name) for name in names]
+    if None in files:
+        missing = names[files.index(None)] if config else "config.json"
+        raise FileNotFoundError(
+            f"no {missing} in {where}; expected a folder with config.json and model.safetensors, as written by "
+            f"moshi_ref.checkpoints.save, or a folder, a file or a hub repository that was released by Kyutai"
+        )
+    return files, description
+
+
+def hub_file(repository: str, name: str) -> Path | None:
+    """A file of a repository of the Hugging Face hub, fetched or from the cache; None if it has no such file."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, name))
+    except EntryNotFoundError as error:
+        if not isinstance(error, LocalEntryNotFoundError):
+            return None
+    except (HfHubHTTPError, OSError, ValueError):
+        pass
+    raise FileNotFoundError(
+        f"there is no folder {repository}, and no repository of this name could be reached on the Hugging Face hub; "
+        "check the name, the network, and whether the repository needs a login"
+    )
+
+
+def read_json(path: Path) -> dict:
     try:
         description = json.loads(path.read_text())
-        name, values = description["class"], description["config"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is damaged: expected JSON with "class" and "config"') from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is damaged: expected JSON with "class" and "config", or a released one') from error
+    if not isinstance(description, dict):
+        raise ValueError(f'{path} is damaged: expected JSON with "class" and "config", or a released one')
+    return description
+
+
+def read_config(kind: type[nn.Module], description: dict, where: str | Path):
+    """The configuration that a config.json describes, which must be one of class `kind`."""
+    name = description.get("class", kind.__name__)
     if name != kind.__name__:
-        raise ValueError(f"{path.parent} holds a {name}, expected a {kind.__name__}")
+        raise ValueError(f"{where} holds a {name}, expected a {kind.__name__}")
     try:
-        return build(CONFIGS[kind], values)
+        if "class" in description:
+            return build(CONFIGS[kind], description["config"])
+        return FROM_KYUTAI[kind](description)
+    except KeyError as error:
+        raise ValueError(f"the config.json of {where} is damaged: expected an entry {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} does not describe a {kind.__name__}: {error}") from error
+        raise ValueError(f"the config.json of {where} does not describe a {kind.__name__}: {error}") from error
 
 
 def build(kind: type, values: dict):
@@ -117,17 +496,36 @@ def build(kind: type, values: dict):
     return kind(**made)
 
 
-def check_fit(model: nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """Raise ValueError unless the weights have exactly the names and shapes that the model has."""
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    got = {key: tuple(value.shape) for key, value in weights.items()}
-    problems = [f"missing {key}" for key in expected.keys() - got.keys()]
-    problems += [f"unexpected {key}" for key in got.keys() - expected.keys()]
-    problems += [
-        f"{key} is {got[key]}, expected {expected[key]}"
-        for key in expected.keys() & got.keys()
-        if expected[key] != got[key]
-    ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:5])
-        raise ValueError(f"the weights in {folder} do not fit its config.json in {len(problems)} places: {shown}")
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, mapped into memory; float16 becomes float32."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start in (b"PK", b"\x80\x02", b"\x80\x04"):
+        raise ValueError(
+            f"{path} is a pickle, which can run any program when it is opened; have it converted to safetensors "
+            "by somebody who trusts its source"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
+
+
+def match(kind: type[nn.Module], config, weights: dict[str, Tensor], ours: bool,
+          where: str | Path) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
+    """A model of this configuration without memory, the weights by its names, and what does not fit."""
+    try:
+        with torch.device("meta"):
+            model = kind(config)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"the config.json of {where} does not describe a {kind.__name__}: {error}") from error
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    weights = weights if ours else to_ours(kind, weights, shapes)
+    got = {name: tuple(value.shape) for name, value in weights.items()}
+    problems = [f"missing {name}" for name in shapes.keys() - got.keys()]
+    problems += [f"unexpected {name}" for name in got.keys() - shapes.keys()]
+    both = shapes.keys() & got.keys()
+    problems += [f"{name} is {got[name]}, expected {shapes[name]}" for name in both if got[name] != shapes[name]]
+    return model, weights, problems

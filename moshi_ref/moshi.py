@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .delays import delay, known, undelay
 from .mimi import Mimi, MimiState
-from .rq_transformer import ZERO, RQTransformer, RQTransformerConfig, Sampling
+from .rq_transformer import ZERO, ConditionConfig, RQTransformer, RQTransformerConfig, Sampling
 from .streaming import State
 from .tokenizer import PAD
 from .transformer import TransformerConfig, TransformerState
@@ -44,6 +44,15 @@ class MoshiConfig:
         temporal = TransformerConfig(4096, 32, 32, hidden=11264, context=3000)
         depth = _depth(1024, 16, 6, hidden=2816, codebooks=8)
         return cls(RQTransformerConfig(temporal, depth, 32_000, 2048, 16), _duplex_delays(8, acoustic=1))
+
+    @classmethod
+    def kyutai_2b(cls) -> "MoshiConfig":
+        """The released multi-stream models with 2 billion weights in the Temporal Transformer: 16 codebooks for
+        each speaker, acoustic delay 2, and a condition that says how good the speech should be."""
+        temporal = TransformerConfig(2560, 20, 24, hidden=7040, context=3000, rope_period=100_000.0)
+        depth = _depth(1024, 16, 6, hidden=2816, codebooks=16)
+        model = RQTransformerConfig(temporal, depth, 48_000, 2048, 32, condition=ConditionConfig((), 31, 16))
+        return cls(model, _duplex_delays(16, acoustic=2))
 
     @classmethod
     def kyutai_stt_1b(cls) -> "MoshiConfig":
@@ -93,10 +102,11 @@ class Moshi(nn.Module):
         self.config = config
         self.model = RQTransformer(config.model)
 
-    def forward(self, codes: Tensor, shown: Tensor | None = None) -> MoshiOutput:
+    def forward(self, codes: Tensor, shown: Tensor | None = None, condition: Tensor | None = None) -> MoshiOutput:
         """codes (B, K, F) int64, text first; -1 where a stream has nothing. Every frame is predicted from
         the frames before it; if `shown` (B, K, F) is given, from the frames of `shown` before it (training
-        uses this to disturb the past). Raises ValueError for another number of streams or for tokens out
+        uses this to disturb the past). `condition` (B,) int64 is for models that take one, -1 where nothing is
+        known, which is also the default. Raises ValueError for another number of streams or for tokens out
         of range."""
         self._check(codes)
         c, frames = self.config.model, codes.shape[-1]
@@ -104,12 +114,21 @@ class Moshi(nn.Module):
         past = delayed if shown is None else delay(shown, self.config.delays, c.initial_tokens)
         first = torch.tensor(c.initial_tokens, device=codes.device)[None, :, None].expand(len(codes), -1, 1)
         columns = torch.cat([first, past[..., :-1]], dim=-1)  # the column before each delayed column
-        hidden, text_logits, audio_logits = self.model(columns, delayed)
+        hidden, text_logits, audio_logits = self.model(columns, delayed, self.condition(condition, len(codes)))
         delays = self.config.delays[1 : 1 + c.predicted]
         audio_mask = known(delays, frames).to(codes.device) & (codes[:, 1 : 1 + c.predicted] != ZERO)
         if c.predicted:
             audio_logits = undelay(audio_logits, delays, fill=float("nan"))
         return MoshiOutput(text_logits, audio_logits, codes[:, 0] != ZERO, audio_mask, hidden)
+
+    def condition(self, index: Tensor | None, batch_size: int) -> Tensor | None:
+        """The vector (B, 1, D) of a condition (B,), None for models that take none."""
+        if self.config.model.condition is None:
+            if index is not None:
+                raise ValueError("this model takes no condition; leave it out")
+            return None
+        nothing = torch.full((batch_size,), -1, device=self.model.text_head.weight.device)
+        return self.model.condition(nothing if index is None else index)
 
     def _check(self, codes: Tensor) -> None:
         c = self.config.model
@@ -164,10 +183,11 @@ class MoshiStream:
     Args:
         seed: of the sampling; the same seed and the same sound give the same conversation.
         text, audio: how tokens are drawn; the defaults are those of the released demo.
+        condition: what is known about the conversations, for models that take a condition.
     """
 
     def __init__(self, moshi: Moshi, mimi: Mimi, seed: int, batch_size: int = 1,
-                 text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING):
+                 text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING, condition: str | None = None):
         self.moshi, self.mimi, self.text, self.audio = moshi.eval(), mimi.eval(), text, audio
         config, device = moshi.config.model, next(moshi.parameters()).device
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -182,6 +202,10 @@ class MoshiStream:
                 f"this Moshi needs a codec with {max(self.heard, config.predicted)} codebooks of {config.entries} "
                 f"entries, got {codec.codebooks} of {codec.entries}; use the Mimi that it was trained with"
             )
+        choices = config.condition
+        index = None if condition is None or choices is None else torch.tensor([choices.index(condition)], device=device)
+        with torch.inference_mode():
+            self.condition = moshi.condition(index, 1)
         self.state = self._begin(batch_size)
 
     @torch.inference_mode()
@@ -192,27 +216,28 @@ class MoshiStream:
             tensor[rows] = new
 
     @torch.inference_mode()
-    def step(self, frame: Tensor) -> Reply:
-        """The user's next 80 ms (B, 1, 1920) -> Moshi's. Raises ValueError for a frame of another length."""
+    def step(self, frame: Tensor, text: Tensor | None = None) -> Reply:
+        """The user's next 80 ms (B, 1, 1920) -> Moshi's. `text` (B,) is for putting words into its mouth: the text
+        token of the next column. Raises ValueError for a frame of another length."""
         size = self.mimi.config.frame_size
         if frame.shape[-1] != size:
             raise ValueError(f"expected a frame of {size} samples, got {frame.shape[-1]}")
-        text, codes = self.step_codes(self.mimi.encode(frame, self.state.mimi, self.heard)[..., 0])
+        said, codes = self.step_codes(self.mimi.encode(frame, self.state.mimi, self.heard)[..., 0], text)
         if codes.shape[1] == 0:
-            return Reply(torch.zeros_like(frame), text, codes)
+            return Reply(torch.zeros_like(frame), said, codes)
         mimi, silent = self.state.mimi, codes[:, 0] == ZERO  # (B,) bool
         audio = self.mimi.decode(codes.clamp(min=0)[..., None], mimi)
         # Where Moshi has not begun, the decoder must not have begun either.
         for part in (mimi.upsample, mimi.decoder_transformer, mimi.decoder):
             part.reset(silent)
-        return Reply(audio.masked_fill(silent[:, None, None], 0.0), text, codes)
+        return Reply(audio.masked_fill(silent[:, None, None], 0.0), said, codes)
 
     @torch.inference_mode()
-    def step_codes(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def step_codes(self, heard: Tensor, text: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same without sound: the user's codes (B, K - 1 - Q) -> Moshi's text (B,) and codes (B, Q)."""
         state = self.state
         push(state.user, heard)
-        self._predict(state)
+        self._predict(state, text)
         index = self.delays[: self.spoken].view(1, -1, 1).expand(len(heard), -1, 1)
         frame = state.own.gather(2, index)[..., 0]  # (B, 1 + Q): each stream at the frame that is complete
         ready = state.steps[:, None] > self.wait
@@ -232,13 +257,13 @@ class MoshiStream:
         self._predict(state)
         return state
 
-    def _predict(self, state: ConversationState) -> None:
-        """Predict the next column from the last one."""
+    def _predict(self, state: ConversationState, text: Tensor | None = None) -> None:
+        """Predict the next column from the last one; its text may be given."""
         index = (self.wait - self.delays[self.spoken :]).view(1, -1, 1).expand(len(state.steps), -1, 1)
         user = state.user.gather(2, index)[..., 0]  # (B, K - 1 - Q): each stream as late as its delay
         column = torch.cat([state.own[..., -1], user], dim=1)  # (B, K)
         before = state.steps[:, None] - 1 < self.delays  # (B, K): the delayed stream has not begun
         column = torch.where(before, self.initial, column)
-        z = self.moshi.model.context(column[..., None], state.temporal)  # (B, 1, D)
-        push(state.own, self.moshi.model.sample_column(z, self.text, self.audio, self.generator))
+        z = self.moshi.model.context(column[..., None], state.temporal, self.condition)  # (B, 1, D)
+        push(state.own, self.moshi.model.sample_column(z, self.text, self.audio, self.generator, text))
         state.steps += 1

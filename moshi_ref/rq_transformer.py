@@ -17,6 +17,7 @@ Shapes: B batch, F frames, K streams (1 text + A audio), Q predicted audio strea
 E depth width, V entries.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,26 @@ ZERO = -1  # a token that is embedded as zero: "nothing here"
 
 
 @dataclass(frozen=True)
+class ConditionConfig:
+    """What may be known about a whole conversation beforehand, as a choice from a list (not in the paper; the
+    released 2B models are told how good the speech should sound)."""
+
+    values: tuple[str, ...]  # the choices; none: any text, which its hash turns into a number
+    bins: int
+    dim: int
+
+    def index(self, value: str | None) -> int:
+        """The number of a value, -1 for None. Raises ValueError for a value that is not one of `values`."""
+        if value is None:
+            return -1
+        if not self.values:
+            return int(hashlib.sha256(value.encode()).hexdigest(), 16) % self.bins
+        if value not in self.values:
+            raise ValueError(f"expected a condition of {list(self.values)}, got {value!r}")
+        return self.values.index(value)
+
+
+@dataclass(frozen=True)
 class RQTransformerConfig:
     temporal: TransformerConfig
     depth: TransformerConfig | None  # None: no audio is predicted (speech recognition)
@@ -36,6 +57,7 @@ class RQTransformerConfig:
     audio_streams: int  # A
     extra_heads: int = 0  # small classifiers on z, such as the voice activity of the released STT 1B
     extra_classes: int = 6
+    condition: ConditionConfig | None = None
 
     @property
     def predicted(self) -> int:
@@ -73,6 +95,21 @@ class Embedding(nn.Embedding):
         return embedded.masked_fill((tokens == ZERO)[..., None], 0.0)
 
 
+class Condition(nn.Module):
+    """A vector for what is known about the conversation; it is added to every column."""
+
+    def __init__(self, config: ConditionConfig, dim: int):
+        super().__init__()
+        self.embedding = nn.Embedding(config.bins + 1, config.dim)  # the last one is never used
+        self.proj = Linear(config.dim, dim)
+        self.nothing = nn.Parameter(0.2 * torch.randn(dim))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """index (B,) int64, -1 where nothing is known -> (B, 1, D)."""
+        known = self.proj(self.embedding(index.clamp(min=0)))  # (B, D)
+        return torch.where((index >= 0)[:, None], known, self.nothing)[:, None]
+
+
 class RQTransformer(nn.Module):
     """Columns in, the next column out. It knows nothing of delays, nor of what the streams mean."""
 
@@ -86,6 +123,8 @@ class RQTransformer(nn.Module):
         self.norm = RMSNorm(dim)
         self.text_head = Linear(dim, text)
         self.extra_heads = nn.ModuleList(Linear(dim, config.extra_classes) for _ in range(config.extra_heads))
+        if config.condition is not None:
+            self.condition = Condition(config.condition, dim)
         if config.depth is not None:
             depth, count = config.depth.dim, config.predicted
             self.depth_in = Linear(dim, depth, sets=count)
@@ -98,23 +137,25 @@ class RQTransformer(nn.Module):
         """State of the Temporal Transformer; the Depth Transformer remembers nothing between frames."""
         return self.temporal.initial_state(batch_size)
 
-    def embed(self, columns: Tensor) -> Tensor:
-        """Columns (B, K, F) -> the sum of their embeddings (B, F, D)."""
+    def embed(self, columns: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Columns (B, K, F) and a condition (B, 1, D) -> the sum of their embeddings (B, F, D)."""
         embedded = self.text_embedding(columns[:, 0])
         for stream, embedding in enumerate(self.audio_embeddings, start=1):
             embedded = embedded + embedding(columns[:, stream])
-        return embedded
+        return embedded if condition is None else embedded + condition.to(embedded.dtype)
 
-    def context(self, columns: Tensor, state: TransformerState | None = None) -> Tensor:
+    def context(self, columns: Tensor, state: TransformerState | None = None,
+                condition: Tensor | None = None) -> Tensor:
         """Columns (B, K, F) -> z (B, F, D): at each frame, what is known about the next column."""
-        return self.norm(self.temporal(self.embed(columns), state))
+        return self.norm(self.temporal(self.embed(columns, condition), state))
 
-    def forward(self, columns: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, columns: Tensor, targets: Tensor,
+                condition: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher forcing. Frame f of `targets` (B, K, F) comes right after frame f of `columns` (B, K, F).
 
         Returns z (B, F, D), the text logits (B, F, V_text) and the audio logits (B, Q, F, V) of the targets.
         """
-        z = self.context(columns)
+        z = self.context(columns, condition=condition)
         return z, self.text_head(z), self.depth_logits(z, targets)
 
     def depth_logits(self, z: Tensor, targets: Tensor) -> Tensor:
@@ -131,10 +172,16 @@ class RQTransformer(nn.Module):
         logits = self.audio_heads(hidden)  # (B * F, Q, V)
         return logits.unflatten(0, (batch, frames)).transpose(1, 2)
 
+    def extra_probabilities(self, z: Tensor) -> Tensor:
+        """What the extra heads say: z (B, F, D) -> probabilities (B, F, heads, classes). Of the STT 1B's four
+        heads, class 0 is the probability that nobody will speak within 0.5, 1, 2 and 3 s."""
+        return torch.stack([head(z).softmax(-1) for head in self.extra_heads], dim=2)
+
     def sample_column(self, z: Tensor, text: Sampling, audio: Sampling,
-                      generator: torch.Generator | None = None) -> Tensor:
-        """Draw the next column from z (B, 1, D): text first, then code after code -> (B, 1 + Q)."""
-        column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator)]  # (B,)
+                      generator: torch.Generator | None = None, said: Tensor | None = None) -> Tensor:
+        """Draw the next column from z (B, 1, D): text first, unless it is given as `said` (B,), then code after
+        code -> (B, 1 + Q)."""
+        column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator) if said is None else said]
         if self.config.depth is not None:
             state = self.depth.initial_state(len(z))  # a new one in each frame
             for q in range(self.config.predicted):

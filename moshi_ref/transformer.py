@@ -5,7 +5,7 @@ this class with other settings (Moshi paper, sections 3.2, 3.3.1 and 3.4.1; size
 reads from leaf to root:
 
     RMSNorm, LayerScale        keep activations in range
-    rotary_angles, rotate      RoPE: positions as rotations of query and key
+    rotations, rotate          RoPE: positions as rotations of query and key
     Linear                     one matrix, or one matrix for each position (Depth Transformer)
     Attention, MLP             the two halves of a layer
     Layer, Transformer         x + attention(norm(x)), then x + mlp(norm(x)), many times
@@ -73,19 +73,19 @@ class LayerScale(nn.Module):
         return x * self.scale
 
 
-def rotary_angles(positions: Tensor, head_dim: int, period: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of RoPE's angles (Su et al. 2021): positions (B, T) -> 2 x (B, 1, T, head_dim / 2)."""
+def rotations(positions: Tensor, head_dim: int, period: float) -> Tensor:
+    """RoPE's rotations (Su et al. 2021): positions (B, T) -> complex numbers of length 1, (B, 1, T, D/H/2)."""
     pair = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
     frequency = torch.exp(-math.log(period) * 2 * pair / head_dim)
-    angle = positions[:, None, :, None].float() * frequency  # (B, 1, T, head_dim / 2)
-    return angle.cos(), angle.sin()
+    angle = positions[:, None, :, None].float() * frequency  # (B, 1, T, D/H/2)
+    return torch.polar(torch.ones_like(angle), angle)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate each pair of neighbouring channels (2i, 2i + 1) of x (B, H, T, D/H) by its angle."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)  # (B, H, T, D/H/2) each
-    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)  # (B, H, T, D/H)
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn each pair of neighbouring channels (2i, 2i + 1) of x (B, H, T, D/H): a pair is a point in the plane,
+    so a complex number, and a product with a complex number of length 1 turns it."""
+    points = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, H, T, D/H/2)
+    return torch.view_as_real(points * rotation).flatten(-2).to(x.dtype)  # (B, H, T, D/H)
 
 
 class Linear(nn.Module):
@@ -124,11 +124,20 @@ class TransformerState(State):
 
 @dataclass(frozen=True)
 class Attending:
-    """What all layers share during one call: angles, who may see whom, and where to write in the ring."""
+    """What all layers share during one call: rotations, who may see whom, and where to write in the ring."""
 
-    angles: tuple[Tensor, Tensor] | None  # RoPE, or None
-    visible: Tensor | None  # (B, 1, T, S) bool; None: plain causal
-    slots: Tensor | None  # (B, T) places in the ring; None: no state
+    rotation: Tensor | None  # (B, 1, T, D/H/2) of RoPE, or None
+    visible: Tensor | None  # (B, 1, T, S) bool; None: everything, or everything before if `causal`
+    causal: bool
+    slots: Tensor | slice | None  # places in the ring: (B, H, T, D/H), or the same for all rows; None: no ring
+
+
+def remember(ring: Tensor, new: Tensor, slots: Tensor | slice) -> Tensor:
+    """Write new (B, H, T, D/H) into the ring (B, H, S, D/H), in place. Returns what may be looked at."""
+    if isinstance(slots, slice):
+        ring[:, :, slots] = new.detach()
+        return ring[:, :, : slots.stop]
+    return ring.scatter_(2, slots, new.detach())
 
 
 class Attention(nn.Module):
@@ -142,16 +151,15 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, attending: Attending, ring: tuple[Tensor, Tensor] | None, first: int):
         projected = self.in_proj(x, first)  # (B, T, 3 * D)
-        heads = projected.unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, D/H)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
-        if attending.angles is not None:
-            query, key = rotate(query, *attending.angles), rotate(key, *attending.angles)
+        heads = projected.unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)  # (B, 3 * H, T, D/H)
+        turned, value = heads.split([2 * self.heads, self.heads], dim=1)
+        if attending.rotation is not None:
+            turned = rotate(turned, attending.rotation)
+        query, key = turned.chunk(2, dim=1)  # (B, H, T, D/H) each
         if ring is not None:
-            place = attending.slots[:, None, :, None].expand_as(key)
-            key = ring[0].scatter_(2, place, key.detach().to(ring[0].dtype))  # (B, H, S, D/H)
-            value = ring[1].scatter_(2, place, value.detach().to(ring[1].dtype))
+            key, value = remember(ring[0], key, attending.slots), remember(ring[1], value, attending.slots)
         out = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attending.visible, is_causal=attending.visible is None
+            query, key, value, attn_mask=attending.visible, is_causal=attending.causal
         )  # (B, H, T, D/H)
         return self.out_proj(out.transpose(1, 2).flatten(-2), first)  # (B, T, D)
 
@@ -218,7 +226,7 @@ class Transformer(nn.Module):
         if state is not None and x.shape[1] > CHUNK:
             pieces = x.split(CHUNK, 1)
             return torch.cat([self(p, state, first + i * CHUNK) for i, p in enumerate(pieces)], 1)
-        attending = self._attending(x, state)
+        attending = self._attending(x, state, first)
         for index, layer in enumerate(self.layers):
             ring = None if state is None else (state.keys[index], state.values[index])
             x = layer(x, attending, ring, first)
@@ -226,25 +234,34 @@ class Transformer(nn.Module):
             state.offset += x.shape[1]
         return x
 
-    def _attending(self, x: Tensor, state: TransformerState | None) -> Attending:
-        c, steps = self.config, torch.arange(x.shape[1], device=x.device)
-        start = steps.new_zeros(1) if state is None else state.offset
-        position = start[:, None] + steps  # (B, T); (1, T) without state
-        angles = rotary_angles(position, c.dim // c.heads, c.rope_period) if c.rope_period else None
-        if state is None:
-            if x.shape[1] <= c.context:
-                return Attending(angles, None, None)
+    def _attending(self, x: Tensor, state: TransformerState | None, first: int) -> Attending:
+        c, length = self.config, x.shape[1]
+        steps = torch.arange(length, device=x.device)
+        if c.weight_sets > 1 or state is None:  # all rows are at step `first`
+            position = first + steps[None]  # (1, T)
+            rotation = self._rotation(position)
+            if state is not None:  # the Depth Transformer: its few steps all fit into the ring
+                every = None if length == 1 else (torch.arange(first + length, device=x.device) <= position.T)
+                return Attending(rotation, every, False, slice(first, first + length))
+            if length <= c.context:
+                return Attending(rotation, None, True, None)
             key_position, slots = position, None
         else:
+            position = state.offset[:, None] + steps  # (B, T)
+            rotation = self._rotation(position)
             ring = state.keys[0].shape[2]
-            slots = position % ring
+            slots = (position % ring)[:, None, :, None].expand(-1, c.heads, -1, c.dim // c.heads)
             # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
             # step older. Slots that were never written come out with a negative position.
             newest = position[:, -1:]  # (B, 1)
             key_position = newest - (newest - torch.arange(ring, device=x.device)) % ring  # (B, S)
         distance = position[:, :, None] - key_position[:, None, :]  # (B, T, S)
         visible = (distance >= 0) & (distance < c.context) & (key_position >= 0)[:, None, :]
-        return Attending(angles, visible[:, None], slots)
+        return Attending(rotation, visible[:, None], False, slots)
+
+    def _rotation(self, position: Tensor) -> Tensor | None:
+        c = self.config
+        return rotations(position, c.dim // c.heads, c.rope_period) if c.rope_period else None
 
 
 def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator | None = None) -> Tensor:

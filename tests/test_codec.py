@@ -12,7 +12,8 @@ from moshi_ref.corpus.utterances import PHONES, Utterance
 from moshi_ref.corpus.voices import Phone
 from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
-from moshi_ref.training.codec import LISTEN, CodecRecipe, CodecTask, MelLoss, Source
+from moshi_ref.training.codec import LISTEN, CodecRecipe, CodecTask, DecoderTask, MelLoss, Source
+from moshi_ref.training.loop import train
 
 CPU = torch.device("cpu")
 RECIPE = CodecRecipe(batch_size=2, frames=6, unquantized_steps=2)
@@ -127,3 +128,18 @@ def test_half_of_the_rows_use_all_codebooks():
     used = codec_task()._dropout(1_000)
     assert used.unique().tolist() == [1, 2, 3, 4]
     assert (used == 4).float().mean().item() == pytest.approx(0.5 + 0.5 / 4, abs=0.05)
+
+
+# --- The second stage -----------------------------------------------------------------------------
+
+
+def test_in_the_second_stage_the_decoder_learns_and_the_codes_stay(tmp_path):
+    first = codec_task()
+    train(first, tmp_path, 4, seed=0, warmup=1)
+    mimi = first.mimi
+    before = {name: value.clone() for name, value in mimi.state_dict().items()}
+    task = DecoderTask(mimi, first.sources, RECIPE, CPU)
+    losses = [entry["loss"] for entry in train(task, tmp_path / "decoder", 40, seed=0, warmup=1)]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    changed = {name for name, value in mimi.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if name.startswith(("upsample", "decoder"))}

@@ -13,8 +13,8 @@ from moshi_ref.transformer import (
     RMSNorm,
     Transformer,
     TransformerConfig,
-    rotary_angles,
     rotate,
+    rotations,
     sample,
 )
 
@@ -43,13 +43,13 @@ def test_rmsnorm_takes_the_mean_in_float32():
 
 
 def angles(first: int, steps: int, dim: int, period: float = 100.0):
-    return rotary_angles(torch.arange(first, first + steps)[None], dim, period)
+    return rotations(torch.arange(first, first + steps)[None], dim, period)
 
 
 def test_one_pair_of_channels_turns_by_one_radian_a_step():
     x = torch.tensor([1.0, 0.0]).expand(1, 1, 3, 2)  # the x axis at positions 0, 1, 2
     expected = torch.tensor([[math.cos(t), math.sin(t)] for t in range(3)])
-    close(rotate(x, *angles(0, 3, 2))[0, 0], expected)
+    close(rotate(x, angles(0, 3, 2))[0, 0], expected)
 
 
 def test_pairs_are_neighbouring_channels_each_with_its_own_frequency():
@@ -60,20 +60,20 @@ def test_pairs_are_neighbouring_channels_each_with_its_own_frequency():
         1 * math.cos(a) - 2 * math.sin(a), 1 * math.sin(a) + 2 * math.cos(a),
         3 * math.cos(b) - 4 * math.sin(b), 3 * math.sin(b) + 4 * math.cos(b),
     ])  # fmt: skip
-    close(rotate(x, *angles(5, 1, 4))[0, 0, 0], expected)
+    close(rotate(x, angles(5, 1, 4))[0, 0, 0], expected)
 
 
 def test_rotation_keeps_norms_and_position_zero():
     x = torch.randn(2, 3, 7, 8)
-    turned = rotate(x, *angles(0, 7, 8))
+    turned = rotate(x, angles(0, 7, 8))
     close(turned.norm(dim=-1), x.norm(dim=-1))
     close(turned[:, :, 0], x[:, :, 0])
 
 
 def test_scores_depend_only_on_the_distance():
     query, key = torch.randn(1, 1, 1, 8).expand(1, 1, 6, 8), torch.randn(1, 1, 1, 8).expand(1, 1, 6, 8)
-    near = rotate(query, *angles(0, 6, 8)) @ rotate(key, *angles(0, 6, 8)).mT  # (1, 1, 6, 6)
-    far = rotate(query, *angles(1000, 6, 8)) @ rotate(key, *angles(1000, 6, 8)).mT
+    near = rotate(query, angles(0, 6, 8)) @ rotate(key, angles(0, 6, 8)).mT  # (1, 1, 6, 6)
+    far = rotate(query, angles(1000, 6, 8)) @ rotate(key, angles(1000, 6, 8)).mT
     close(near, far, 1e-4)  # angles near 1000 are exact to 6e-5 only
     close(near[0, 0, 1:, 1:], near[0, 0, :-1, :-1])  # the same along every diagonal
 
@@ -108,8 +108,8 @@ def attention_by_hand(model: Transformer, x: torch.Tensor) -> torch.Tensor:
             part = slice(h * size, (h + 1) * size)
 
             def turned(v, position, part=part):
-                cos_sin = rotary_angles(torch.tensor([[position]]), size, config.rope_period)
-                return rotate(v[position, part].view(1, 1, 1, -1), *cos_sin).flatten()
+                turn = rotations(torch.tensor([[position]]), size, config.rope_period)
+                return rotate(v[position, part].view(1, 1, 1, -1), turn).flatten()
 
             scores = torch.stack([turned(query, t) @ turned(key, s) for s in seen]) / math.sqrt(size)
             heads.append(scores.softmax(0) @ value[list(seen), part])

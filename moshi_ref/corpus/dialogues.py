@@ -100,10 +100,11 @@ def load_clips(path: Path) -> list[Clip]:
 
 
 def fingerprint(mimi: Mimi) -> str:
-    """A name for the codes of this very Mimi: other weights, other codes."""
+    """A name for the codes of this very Mimi: other weights before or in the quantizer, other codes."""
     digest = hashlib.sha256()
     for name, value in sorted(mimi.state_dict().items()):
-        digest.update(name.encode() + value.cpu().numpy().tobytes())
+        if not name.startswith(("upsample", "decoder")):
+            digest.update(name.encode() + value.cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -104,11 +104,14 @@ class CodecTask:
             wav = add_noise(change_level(telephone(wav, rng), rng), rng)
         return wav, phone_frames(phones, 2 * self.recipe.frames, half)
 
+    def batch(self, rng: random.Random) -> tuple[Tensor, Tensor]:
+        """Random crops: sound (B, 1, T), phonemes (B, 2 * F)."""
+        wav, phones = zip(*(self.crop(rng) for _ in range(self.recipe.batch_size)), strict=True)
+        return torch.stack(wav)[:, None].to(self.device), torch.stack(phones).to(self.device)
+
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
-        recipe, crops = self.recipe, [self.crop(rng) for _ in range(self.recipe.batch_size)]
-        wav = torch.stack([w for w, _ in crops])[:, None].to(self.device)  # (B, 1, T)
-        phones = torch.stack([p for _, p in crops]).to(self.device)  # (B, 2 * F)
+        recipe, (wav, phones) = self.recipe, self.batch(rng)
         latent = self.mimi.encode_latent(wav)  # (B, D, F)
         if step < recipe.unquantized_steps:
             quantized, semantic, commitment = latent, latent, latent.new_zeros(())
@@ -132,3 +135,21 @@ class CodecTask:
         count = self.mimi.config.codebooks
         some = torch.randint(1, count + 1, (rows,))
         return torch.where(torch.rand(rows) < 0.5, some, torch.tensor(count)).to(self.device)
+
+
+class DecoderTask(CodecTask):
+    """A second stage, in which only what comes after the quantizer goes on learning.
+
+    The codes stay what they are. So a language model can be trained on them at the same time, and the voice
+    that will speak its answers gets better meanwhile.
+    """
+
+    def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
+        """The losses of one batch; see `training.loop.Task`."""
+        wav, _ = self.batch(rng)
+        with torch.no_grad():
+            quantized = self.mimi.quantizer.decode(self.mimi.encode(wav))
+        output = self.mimi.decode_latent(quantized)
+        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
+        losses["loss"] = self.recipe.mel * losses["mel"] + self.recipe.wave * losses["wave"]
+        return losses

@@ -20,7 +20,7 @@ from ..corpus.utterances import CACHE, VERSION, Utterance, utterances
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
-from .codec import CodecRecipe, CodecTask, Source
+from .codec import CodecRecipe, CodecTask, DecoderTask, Source
 from .language import LanguageRecipe, LanguageTask
 from .loop import pick_device, train
 
@@ -30,44 +30,51 @@ BACKGROUNDS = 64  # channels on which nobody speaks
 @dataclass(frozen=True)
 class Profile:
     name: str
-    questions: int  # utterances of synthetic users
-    answers: int  # renderings of Moshi's answers
-    clips: tuple[int, int, int]  # how many of the questions, answers and human utterances are put in dialogues
+    questions: int  # utterances of synthetic users, for Mimi
+    answers: int  # renderings of Moshi's answers, for Mimi
+    clips: tuple[int, int, int]  # questions, answers and human utterances that Moshi's dialogues are made of
     frames: int  # of a training dialogue
     mimi_steps: int
+    decoder_steps: int  # more steps of Mimi, in which only its decoder learns
     mimi: CodecRecipe
     moshi_steps: int
     moshi: LanguageRecipe
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, CodecRecipe(batch_size=2, unquantized_steps=3),
+    "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, (8_000, 5_000, 2_500), 96, 3_000, CodecRecipe(), 2_300, LanguageRecipe()),
-    "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, CodecRecipe(batch_size=32),
-                   15_000, LanguageRecipe(batch_size=64)),
+    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 8_000,
+                   LanguageRecipe()),
+    "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000,
+                   CodecRecipe(batch_size=32), 15_000, LanguageRecipe(batch_size=64)),
 }  # fmt: skip
 
 
-def spoken(profile: Profile, seed: int, human: Path | None) -> tuple[Sequence[Utterance], ...]:
+def spoken(questions: int, answers: int, seed: int, human: Path | None) -> tuple[Sequence[Utterance], ...]:
     """Utterances of synthetic users, of Moshi, and of human users (empty without a path to FSDD)."""
     people = () if human is None else HumanUtterances(human, "train", 100_000, seed)
     if human is None:
         print("no human digits: pass --human PATH to a clone of the Free Spoken Digit Dataset", file=sys.stderr)
-    users = utterances("user", "train", profile.questions, seed)
-    return users, utterances("moshi", "train", profile.answers, seed), people
+    users = utterances("user", "train", questions, seed)
+    return users, utterances("moshi", "train", answers, seed), people
 
 
 def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
-    """Train the tiny Mimi into `folder`; see `training.codec`."""
+    """Train the tiny Mimi into `folder`, then its decoder alone, mostly on Moshi's voice; see `training.codec`."""
     torch.manual_seed(seed)
     device = pick_device()
     print(f"training Mimi on {device}", file=sys.stderr)
-    users, moshi, people = spoken(profile, seed, human)
-    mix = [Source(moshi, 0.40, augmented=False), Source(users, 0.42, augmented=True)]
-    mix += [Source(people, 0.18, augmented=True)] if people else []
+    users, moshi, people = spoken(profile.questions, profile.answers, seed, human)
+
+    def mix(*weights: float) -> list[Source]:
+        every = zip((moshi, users, people), weights, (False, True, True), strict=True)
+        return [Source(said, weight, augmented) for said, weight, augmented in every if said]
+
     mimi = Mimi(MimiConfig.tiny())
-    train(CodecTask(mimi, mix, profile.mimi, device), folder, profile.mimi_steps, seed)
+    train(CodecTask(mimi, mix(0.40, 0.42, 0.18), profile.mimi, device), folder, profile.mimi_steps, seed)
+    task = DecoderTask(mimi, mix(0.70, 0.15, 0.15), profile.mimi, device)
+    train(task, folder / "decoder", profile.decoder_steps, seed)
     save(mimi.cpu().eval(), folder, torch.float16)
     return mimi
 
@@ -92,8 +99,8 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     device = pick_device()
     print(f"training Moshi on {device}", file=sys.stderr)
     mimi = mimi.to(device)
-    users, answers, people = spoken(profile, seed, human)
     asked, answered, human_asked = profile.clips
+    users, answers, people = spoken(asked, answered, seed, human)
     questions = clips(mimi, users, asked, "questions", seed, True)
     replies = clips(mimi, answers, answered, "answers", seed, False)
     if people:
