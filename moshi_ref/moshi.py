@@ -202,8 +202,9 @@ class MoshiStream:
                 f"this Moshi needs a codec with {max(self.heard, config.predicted)} codebooks of {config.entries} "
                 f"entries, got {codec.codebooks} of {codec.entries}; use the Mimi that it was trained with"
             )
-        choices = config.condition
-        index = None if condition is None or choices is None else torch.tensor([choices.index(condition)], device=device)
+        if condition is not None and config.condition is None:
+            raise ValueError("this model takes no condition; leave it out")
+        index = None if condition is None else torch.tensor([config.condition.index(condition)], device=device)
         with torch.inference_mode():
             self.condition = moshi.condition(index, 1)
         self.state = self._begin(batch_size)

@@ -46,7 +46,8 @@ class TransformerConfig:
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root mean square over the last axis, then scale (Zhang & Sennrich 2019).
+    """Divide by the root mean square over the last axis, then scale: x / sqrt(mean(x^2) + eps) * weight (Zhang &
+    Sennrich 2019).
 
     The mean is taken in float32, and epsilon sits inside the root, as in the released models.
     """
@@ -57,9 +58,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x32 = x.float()
-        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
-        return (x32 * scale * self.weight.float()).to(x.dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class LayerScale(nn.Module):

@@ -7,7 +7,7 @@ import torch
 
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import Moshi, MoshiConfig, MoshiStream
-from moshi_ref.rq_transformer import Sampling
+from moshi_ref.rq_transformer import ConditionConfig, Sampling
 from moshi_ref.seanet import SEANetConfig
 from moshi_ref.tokenizer import PAD
 from moshi_ref.transformer import TransformerConfig
@@ -41,6 +41,7 @@ def grid(frames: int, batch: int = 1) -> torch.Tensor:
     "preset, parameters",
     [
         (MoshiConfig.kyutai_7b, 7_687_729_152),
+        (MoshiConfig.kyutai_2b, 3_729_805_312),
         (MoshiConfig.kyutai_stt_1b, 989_253_632),
         (MoshiConfig.kyutai_stt_2b6, 2_617_118_720),
     ],
@@ -191,6 +192,32 @@ def test_a_model_that_only_writes():
     stream = MoshiStream(small_moshi(depth=False), small_mimi(2 * Q), seed=0)
     reply = stream.step(0.1 * torch.randn(1, 1, 1920))
     assert reply.codes.shape == (1, 0) and reply.text.shape == (1,) and not reply.audio.any()
+
+
+def test_words_can_be_put_into_its_mouth():
+    stream = MoshiStream(small_moshi(), small_mimi(), seed=0)
+    for token in (7, 9, 11):
+        reply = stream.step(torch.zeros(1, 1, 1920), torch.tensor([token]))
+        assert stream.state.own[0, 0, -1] == token  # of the column that was just predicted
+    assert reply.text == 9  # one frame later, because of the delay
+
+
+def test_a_condition_is_heeded_by_models_that_take_one():
+    plain = small_moshi()
+    with pytest.raises(ValueError, match="takes no condition"):
+        MoshiStream(plain, small_mimi(), seed=0, condition="good")
+    with pytest.raises(ValueError, match="takes no condition"):
+        plain(grid(3), condition=torch.tensor([0]))
+    choices = ConditionConfig(("bad", "good"), bins=4, dim=3)
+    config = replace(plain.config, model=replace(plain.config.model, condition=choices))
+    moshi, codes = Moshi(config).eval(), grid(3)
+    bad, good = (moshi(codes, condition=torch.tensor([choices.index(v)])).text_logits for v in choices.values)
+    assert not torch.allclose(bad, good)
+    torch.testing.assert_close(moshi(codes, condition=torch.tensor([-1])).text_logits, moshi(codes).text_logits)
+    streams = [MoshiStream(moshi, small_mimi(), seed=0, condition=value) for value in ("bad", "good", None)]
+    assert len({stream.condition.sum().item() for stream in streams}) == 3
+    with pytest.raises(ValueError, match=r"expected a condition of \['bad', 'good'\], got 'odd'"):
+        MoshiStream(moshi, small_mimi(), seed=0, condition="odd")
 
 
 def test_a_frame_of_another_length_is_refused():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moshi_ref.rq_transformer import RQTransformer, RQTransformerConfig, Sampling
+from moshi_ref.rq_transformer import ConditionConfig, RQTransformer, RQTransformerConfig, Sampling
 from moshi_ref.transformer import TransformerConfig
 
 GREEDY = Sampling(0.0, 1)
@@ -93,9 +93,32 @@ def test_token_minus_one_is_nothing():
     torch.testing.assert_close(model.embed(columns), model.text_embedding(columns[:, 0]))
 
 
+def test_a_condition_is_added_to_every_column():
+    model = small(condition=ConditionConfig((), bins=4, dim=3))
+    columns, condition = grid(model, 2, 5), model.condition(torch.tensor([3, -1]))
+    assert condition.shape == (2, 1, 32)
+    torch.testing.assert_close(model.embed(columns, condition) - model.embed(columns), condition.expand(-1, 5, -1))
+    torch.testing.assert_close(condition[1, 0], model.condition.nothing)
+
+
+def test_without_a_list_of_values_any_text_is_a_condition():
+    config = ConditionConfig((), bins=31, dim=16)
+    assert config.index(None) == -1
+    assert {config.index("good"), config.index("good ")} <= set(range(31))
+    assert config.index("good") == config.index("good")
+
+
+def test_extra_heads_give_probabilities():
+    model = small(predicted=0, extra_heads=4)
+    probabilities = model.extra_probabilities(model.context(grid(model, 2, 5)))
+    assert probabilities.shape == (2, 5, 4, 6)
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(2, 5, 4))
+
+
 def test_gradients_reach_every_parameter():
-    model = small(extra_heads=1)
-    z, text, audio = model(grid(model, 2, 5), grid(model, 2, 5))
+    model = small(extra_heads=1, condition=ConditionConfig((), bins=1, dim=3))
+    condition = model.condition(torch.tensor([0, -1]))
+    z, text, audio = model(grid(model, 2, 5), grid(model, 2, 5), condition)
     (text.square().mean() + audio.square().mean() + model.extra_heads[0](z).square().mean()).backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert missing == []

@@ -34,7 +34,7 @@ def test_rmsnorm_has_its_epsilon_inside_the_root():
 
 def test_rmsnorm_takes_the_mean_in_float32():
     """The square of 300 overflows in float16."""
-    out = RMSNorm(4)(torch.full((4,), 300.0, dtype=torch.float16))
+    out = RMSNorm(4).half()(torch.full((4,), 300.0, dtype=torch.float16))
     assert out.dtype == torch.float16
     close(out, torch.ones(4, dtype=torch.float16))
 

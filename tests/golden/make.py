@@ -39,7 +39,8 @@ CONDITIONED = DUPLEX | {
     "fuser": {"sum": ["description"]},
 }  # fmt: skip
 HEARING = {name: value for name, value in DUPLEX.items() if not name.startswith("depformer")} | {
-    "n_q": 4, "dep_q": 0, "delays": [0] * 5, "max_period": 100_000, "depformer_multi_linear": True, "extra_heads_num_heads": 2, "extra_heads_dim": 3,
+    "n_q": 4, "dep_q": 0, "delays": [0] * 5, "max_period": 100_000, "depformer_multi_linear": True,
+    "extra_heads_num_heads": 2, "extra_heads_dim": 3,
 }  # fmt: skip
 
 
