@@ -37,7 +37,7 @@ class VectorQuantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (B, F) -> entries (B, F, C)."""
-        return nn.functional.embedding(codes, self.entries)
+        return self.sums[codes] / self.usage[codes].clamp(min=1e-5)[..., None]
 
 
 class ResidualVectorQuantizer(nn.Module):

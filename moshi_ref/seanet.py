@@ -4,6 +4,7 @@ All convolutions are causal: a sample never depends on later ones, so sound can 
 arrives. The encoder shortens 24,000 samples a second to 25 vectors by strides 4, 5, 6 and 8; the
 decoder undoes this with transposed convolutions. The file reads from leaf to root:
 
+    convolve, convolve_transposed   as one matrix product where that is faster
     StreamingConv1d            remembers the last input samples
     StreamingConvTranspose1d   remembers the output samples that are not finished yet
     ResidualBlock, Chain       the pieces between the strides
@@ -41,6 +42,34 @@ class SEANetConfig:
         return hop
 
 
+SHORT = 512  # outputs up to which a convolution is faster as a matrix product
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """The convolution of x (B, C_in, T) with weight (C_out, C_in, kernel), `stride` apart.
+
+    In a stream, x is short and the weight large. Then the time goes into bringing the weight into the order that
+    the library's convolution likes, which it does at every call. A matrix product over the windows of x takes the
+    weight as it is.
+    """
+    kernel = weight.shape[2]
+    if x.shape[-1] > SHORT * stride:
+        return F.conv1d(x, weight, bias, stride)
+    windows = x.unfold(-1, kernel, stride).transpose(1, 2).flatten(-2)  # (B, T', C_in * kernel)
+    return F.linear(windows, weight.flatten(1), bias).transpose(1, 2)  # (B, C_out, T')
+
+
+def convolve_transposed(x: Tensor, weight: Tensor, stride: int, groups: int) -> Tensor:
+    """The transposed convolution of x (B, C_in, T) with weight (C_in, C_out / groups, kernel): every input step adds
+    a piece of `kernel` samples to the output, `stride` apart. In a stream, all pieces come from one product."""
+    kernel = weight.shape[2]
+    if groups > 1 or x.shape[-1] > SHORT or kernel != 2 * stride:
+        return F.conv_transpose1d(x, weight, None, stride, groups=groups)
+    pieces = (x.transpose(1, 2) @ weight.flatten(1)).unflatten(-1, (-1, 2, stride))  # (B, T, C_out, 2, stride)
+    pieces = pieces.permute(3, 0, 2, 1, 4).flatten(-2)  # (2, B, C_out, T * stride): first halves, second halves
+    return F.pad(pieces[0], (0, stride)) + F.pad(pieces[1], (stride, 0))  # (B, C_out, (T + 1) * stride)
+
+
 @dataclass
 class ConvState(State):
     previous: Tensor  # (B, C, kernel - stride): the last input samples
@@ -75,7 +104,7 @@ class StreamingConv1d(nn.Module):
         if state is not None:
             state.previous.copy_(padded[..., padded.shape[-1] - self.past :].detach())
             state.started.fill_(True)
-        return F.conv1d(padded, self.weight, self.bias, self.stride)
+        return convolve(padded, self.weight, self.bias, self.stride)
 
     def _before(self, x: Tensor, state: ConvState | None) -> Tensor:
         """What comes before x: (B, C, past)."""
@@ -112,7 +141,7 @@ class StreamingConvTranspose1d(nn.Module):
         return ConvTransposeState(self.weight.new_zeros(batch_size, channels, self.unfinished))
 
     def forward(self, x: Tensor, state: ConvTransposeState | None = None) -> Tensor:
-        full = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
+        full = convolve_transposed(x, self.weight, self.stride, self.groups)
         done, rest = full.split([x.shape[-1] * self.stride, self.unfinished], dim=-1)
         if state is not None:
             # never longer than `done`, because kernel <= 2 * stride in every model here

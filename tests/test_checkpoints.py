@@ -12,7 +12,7 @@ from torch import nn
 from moshi_ref import checkpoints
 from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
 from moshi_ref.helium import Helium
-from moshi_ref.mimi import Mimi
+from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import Moshi, MoshiConfig
 from moshi_ref.rq_transformer import RQTransformerConfig
 
@@ -228,6 +228,25 @@ def test_a_helium_in_several_files(tmp_path):
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(description))
     assert_same(model, load_helium(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "kind, config, tensors, numbers",
+    [
+        (Mimi, MimiConfig.kyutai(), 318, 96_151_393),  # 384,644,900 bytes in the released file, with its header
+        (Moshi, MoshiConfig.kyutai_7b(), 355, 7_687_729_152),
+        (Moshi, MoshiConfig.kyutai_stt_1b(), 135, 989_253_632),
+        (Moshi, MoshiConfig.kyutai_stt_2b6(), 323, 2_617_118_720),
+    ],
+)
+def test_as_many_tensors_as_in_the_released_files(kind, config, tensors, numbers):
+    with torch.device("meta"):
+        state = kind(config).state_dict()
+    theirs = checkpoints.to_theirs(kind, state)
+    assert len(theirs) == tensors and sum(value.numel() for value in theirs.values()) == numbers
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    back = checkpoints.to_ours(kind, theirs, shapes)
+    assert {name: tuple(value.shape) for name, value in back.items()} == shapes
 
 
 def test_bfloat16_stays(tmp_path):

@@ -76,7 +76,8 @@ def by_chunks(function, x: torch.Tensor, sizes: list[int]) -> torch.Tensor:
 def test_mimi_whole(files, tmp_path):
     values = golden(files / "mimi.safetensors", tmp_path)
     mimi = load_mimi(tmp_path)
-    near(mimi.encode_latent(values["wav"]), values["latent"])
+    largest = values["latent"].abs().max()
+    near(mimi.encode_latent(values["wav"]) / largest, values["latent"] / largest)
     codes = mimi.encode(values["wav"], codebooks=4)
     assert torch.equal(codes, values["codes"]) and len(codes.unique()) > 15
     near(mimi.decode(codes), values["decoded"])

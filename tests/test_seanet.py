@@ -15,6 +15,8 @@ from moshi_ref.seanet import (
     SEANetEncoder,
     StreamingConv1d,
     StreamingConvTranspose1d,
+    convolve,
+    convolve_transposed,
 )
 
 # --- convolution ----------------------------------------------------------------------------------------
@@ -134,3 +136,23 @@ def test_gradients_reach_every_parameter():
     pair = nn.Sequential(SEANetEncoder(config), SEANetDecoder(config))
     pair(torch.randn(2, 1, 60)).square().sum().backward()
     assert without_gradient(pair) == []
+
+
+# --- Short pieces as matrix products --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel, stride", [(7, 1), (3, 1), (1, 1), (4, 2), (16, 8)])
+@pytest.mark.parametrize("steps", [1, 2, 600])  # outputs: below and above SHORT
+def test_a_convolution_is_the_librarys(kernel, stride, steps):
+    x, weight, bias = torch.randn(2, 5, kernel + (steps - 1) * stride), torch.randn(6, 5, kernel), torch.randn(6)
+    close(convolve(x, weight, bias, stride), F.conv1d(x, weight, bias, stride))
+    close(convolve(x, weight, None, stride), F.conv1d(x, weight, None, stride))
+
+
+@pytest.mark.parametrize("stride", [2, 5, 8])
+@pytest.mark.parametrize("steps", [1, 2, 600])
+def test_a_transposed_convolution_is_the_librarys(stride, steps):
+    x, weight = torch.randn(2, 6, steps), torch.randn(6, 5, 2 * stride)
+    close(convolve_transposed(x, weight, stride, 1), F.conv_transpose1d(x, weight, None, stride))
+    each = torch.randn(6, 1, 2 * stride)
+    close(convolve_transposed(x, each, stride, 6), F.conv_transpose1d(x, each, None, stride, groups=6))
