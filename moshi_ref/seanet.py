@@ -4,7 +4,7 @@ All convolutions are causal: a sample never depends on later ones, so sound can 
 arrives. The encoder shortens 24,000 samples a second to 25 vectors by strides 4, 5, 6 and 8; the
 decoder undoes this with transposed convolutions. The file reads from leaf to root:
 
-    convolve, convolve_transposed   as one matrix product where that is faster
+    convolve, ..._transposed   as one matrix product where that is faster
     StreamingConv1d            remembers the last input samples
     StreamingConvTranspose1d   remembers the output samples that are not finished yet
     ResidualBlock, Chain       the pieces between the strides
