@@ -384,9 +384,9 @@ def load(kind: type[nn.Module], where: str | Path) -> nn.Module:
     or do not fit each other; the message says what to do. Warns of weights that are NaN.
     """
     files, description = find(kind, where)
+    configs = [read_config(kind, description, where)] if description else RELEASED[kind]
     weights = {name: tensor for file in files for name, tensor in read_weights(file).items()}
     ours = "class" in description
-    configs = [read_config(kind, description, where)] if description else RELEASED[kind]
     fitting = [match(kind, config, weights, ours, where) for config in configs]
     model, weights, problems = min(fitting, key=lambda fit: len(fit[2]))
     if problems:
@@ -408,7 +408,7 @@ def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
     path = Path(where)
     if path.is_file():
         description = read_json(path.parent / "config.json") if (path.parent / "config.json").is_file() else {}
-        return [path], description if description.keys() & {"class", SIGN[kind]} else {}
+        return [path], description if description.keys() & {"class", SIGN.get(kind)} else {}
     on_hub = not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(where))
 
     def fetch(name: str) -> Path | None:
@@ -427,7 +427,7 @@ def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
             index = fetch("model.safetensors.index.json")
     names = sorted(set(read_json(index)["weight_map"].values())) if index else [main]
     files = [fetch(name) for name in names]
-    if None in files:
+    if None in files or not (description or kind in RELEASED):
         missing = names[files.index(None)] if config else "config.json"
         raise FileNotFoundError(
             f"no {missing} in {where}; expected a folder with config.json and model.safetensors, as written by "
@@ -517,7 +517,7 @@ def match(kind: type[nn.Module], config, weights: dict[str, Tensor], ours: bool,
           where: str | Path) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
     """A model of this configuration without memory, the weights by its names, and what does not fit."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta" if kind in NAMES else "cpu"):  # others may have buffers that are in no file
             model = kind(config)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ValueError(f"the config.json of {where} does not describe a {kind.__name__}: {error}") from error

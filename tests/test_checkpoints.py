@@ -315,8 +315,8 @@ def test_a_model_may_be_saved_over_the_file_it_came_from(folder):
     mimi = load_mimi(folder)
     kept = {key: value.clone() for key, value in mimi.state_dict().items()}
     save(mimi, folder)
-    assert all(torch.equal(load_mimi(folder).state_dict()[key], value) for key, value in kept.items())
-    assert all(torch.equal(mimi.state_dict()[key], value) for key, value in kept.items())
+    for model in (mimi, load_mimi(folder)):
+        assert all(torch.equal(model.state_dict()[key], value) for key, value in kept.items())
 
 
 def test_only_models_with_a_configuration_are_saved(tmp_path):
