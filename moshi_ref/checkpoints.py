@@ -162,7 +162,7 @@ def their_name(kind: type[nn.Module], ours: str) -> str | None:
 
 def to_ours(kind: type[nn.Module], theirs: dict[str, Tensor], shapes: dict[str, tuple]) -> dict[str, Tensor]:
     """Rename tensors of theirs and glue blocks together. A tensor that we have no name for keeps its own, so that
-    `check_fit` reports it. shapes: those of our tensors. Raises ValueError for a tensor that is there twice."""
+    `match` reports it. shapes: those of our tensors. Raises ValueError for a tensor that is there twice."""
     blocks: dict[str, dict[int, Tensor]] = {}
     for name, tensor in theirs.items():
         whole, _, block = (our_name(kind, name) or name).partition("#")
