@@ -3,10 +3,10 @@
     python -m moshi_ref.evaluation.speed --json speed.json
     pip install --no-deps moshi einops rustymimi transformers   # the others; each is left out if it is missing
 
-Everybody gets the same weights (random ones, at the released architecture), the same sound, one frame at a time.
-They take turns in one process, several rounds, so that what the machine does meanwhile hurts all alike; each
-number of threads has a process of its own. The table gives ratios first, because the times are only true of
-this machine.
+Everybody gets the same weights (random ones, at the released architecture; Hugging Face's Mimi has others of the same
+shapes), the same sound, one frame at a time. They take turns in one process, several rounds, so that what the machine
+does meanwhile hurts all alike; each number of threads has a process of its own. The table gives ratios first, because
+the times are only true of this machine.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,29 +27,20 @@ import torch
 from ..checkpoints import mimi_to_kyutai, moshi_to_kyutai, save
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig, MoshiStream
-from ..rq_transformer import RQTransformerConfig
 from ..transformer import TransformerConfig
 
 WARM_UP, ROUNDS = 20, 3
 Turn = Callable[[], None]  # one frame
 
-# The language model at two sizes between the released one and our smallest.
-MID = MoshiConfig(
-    RQTransformerConfig(
-        TransformerConfig(1024, 16, 8, hidden=2816, context=3000),
-        TransformerConfig(512, 8, 4, hidden=1408, context=8, rope_period=None, weight_sets=8),
-        text_vocabulary=32_000, entries=2048, audio_streams=16,
-    ),
-    MoshiConfig.kyutai_7b().delays,
-)  # fmt: skip
-TINY = MoshiConfig(
-    RQTransformerConfig(
-        TransformerConfig(256, 4, 4, hidden=704, context=250),
-        TransformerConfig(128, 4, 2, hidden=352, context=8, rope_period=None, weight_sets=8),
-        text_vocabulary=32_000, entries=2048, audio_streams=16,
-    ),
-    MoshiConfig.kyutai_7b().delays,
-)  # fmt: skip
+def language_model(temporal: TransformerConfig, dim: int, heads: int, layers: int, hidden: int) -> MoshiConfig:
+    """Moshi 7B's streams, vocabularies and delays around smaller Transformers; the numbers are the Depth's."""
+    depth = TransformerConfig(dim, heads, layers, hidden, context=8, rope_period=None, weight_sets=8)
+    released = MoshiConfig.kyutai_7b()
+    return replace(released, model=replace(released.model, temporal=temporal, depth=depth))
+
+
+MID = language_model(TransformerConfig(1024, 16, 8, hidden=2816, context=3000), 512, 8, 4, 1408)
+TINY = language_model(TransformerConfig(256, 4, 4, hidden=704, context=250), 128, 4, 2, 352)
 
 
 def installed(package: str) -> bool:
