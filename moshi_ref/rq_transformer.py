@@ -18,6 +18,7 @@ E depth width, V entries.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -84,15 +85,19 @@ class Sampling:
 
 
 class Embedding(nn.Embedding):
-    """An embedding in which token -1 is the zero vector."""
+    """An embedding that starts like the matrices of the Transformers."""
 
     def __init__(self, count: int, dim: int):
         super().__init__(count, dim)
         initialise(self.weight, dim)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        embedded = super().forward(tokens.clamp(min=0))
-        return embedded.masked_fill((tokens == ZERO)[..., None], 0.0)
+
+def embed(embeddings: Iterable[Embedding], tokens: Tensor) -> list[Tensor]:
+    """Each stream of tokens (B, N, F) with its own of N embeddings -> N times (B, F, D). Token -1 is embedded as
+    the zero vector."""
+    present = (tokens != ZERO)[..., None]  # (B, N, F, 1)
+    streams = zip(embeddings, tokens.clamp(min=0).unbind(1), present.unbind(1), strict=True)
+    return [embedding(stream) * here for embedding, stream, here in streams]
 
 
 class Condition(nn.Module):
@@ -133,15 +138,18 @@ class RQTransformer(nn.Module):
             self.depth = Transformer(config.depth)
             self.audio_heads = Linear(depth, entries, sets=count)
 
+    @property
+    def before(self) -> list[Embedding]:
+        """The embeddings of what comes before each code in its column: the text, then the codes."""
+        return [self.depth_text_embedding, *self.depth_audio_embeddings]
+
     def initial_state(self, batch_size: int) -> TransformerState:
         """State of the Temporal Transformer; the Depth Transformer remembers nothing between frames."""
         return self.temporal.initial_state(batch_size)
 
     def embed(self, columns: Tensor, condition: Tensor | None = None) -> Tensor:
         """Columns (B, K, F) and a condition (B, 1, D) -> the sum of their embeddings (B, F, D)."""
-        embedded = self.text_embedding(columns[:, 0])
-        for stream, embedding in enumerate(self.audio_embeddings, start=1):
-            embedded = embedded + embedding(columns[:, stream])
+        embedded = sum(embed([self.text_embedding, *self.audio_embeddings], columns))
         return embedded if condition is None else embedded + condition.to(embedded.dtype)
 
     def context(self, columns: Tensor, state: TransformerState | None = None,
@@ -164,8 +172,7 @@ class RQTransformer(nn.Module):
         batch, frames, _ = z.shape
         if self.config.depth is None:
             return z.new_zeros(batch, 0, frames, self.config.entries)
-        before = [self.depth_text_embedding(targets[:, 0])]
-        before += [e(targets[:, q]) for q, e in enumerate(self.depth_audio_embeddings, start=1)]
+        before = embed(self.before, targets[:, : self.config.predicted])
         tokens = torch.stack(before, dim=2).flatten(0, 1)  # (B * F, Q, E)
         every = z.flatten(0, 1)[:, None].expand(-1, self.config.predicted, -1)  # (B * F, Q, D)
         hidden = self.depth(self.depth_in(every) + tokens)  # (B * F, Q, E)
@@ -184,9 +191,9 @@ class RQTransformer(nn.Module):
         column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator) if said is None else said]
         if self.config.depth is not None:
             state = self.depth.initial_state(len(z))  # a new one in each frame
-            for q in range(self.config.predicted):
-                embedding = self.depth_text_embedding if q == 0 else self.depth_audio_embeddings[q - 1]
-                hidden = self.depth_in(z, q) + embedding(column[-1])[:, None]  # (B, 1, E)
+            every = self.depth_in(z.expand(-1, self.config.predicted, -1))  # (B, Q, E)
+            for q, (embedding, step) in enumerate(zip(self.before, every.split(1, dim=1), strict=True)):
+                hidden = step + embedding(column[-1])[:, None]  # (B, 1, E)
                 logits = self.audio_heads(self.depth(hidden, state, q), q)[:, 0]  # (B, V)
                 column.append(sample(logits, audio.temperature, audio.top_k, generator))
         return torch.stack(column, dim=1)

@@ -26,18 +26,34 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("usage", torch.ones(entries))  # (V,)
         self.register_buffer("sums", torch.randn(entries, width))  # (V, C)
 
+        self.made, self.source, self.versions = None, [], None  # the table, and what it was made from
+
     @property
     def entries(self) -> Tensor:
         """The codebook, (V, C)."""
-        return self.sums / self.usage.clamp(min=1e-5)[:, None]
+        return self.table[:, : self.sums.shape[1]]
+
+    @property
+    def table(self) -> Tensor:
+        """Each entry, a one, and the square of its length: (V, C + 2). Made once and kept until the sums or counts
+        change: in a stream, making it would take longer than using it."""
+        source = [self.sums, self.usage]
+        versions = [t._version for t in source if not t.is_inference()]  # counts what was written into a tensor
+        if versions != self.versions or any(a is not b for a, b in zip(source, self.source, strict=True)):
+            entries = self.sums / self.usage.clamp(min=1e-5)[:, None]
+            square = entries.square().sum(-1, keepdim=True)  # (V, 1)
+            self.made, self.source, self.versions = torch.cat([entries, torch.ones_like(square), square], -1), source, versions
+        return self.made
 
     def encode(self, x: Tensor) -> Tensor:
         """x (B, F, C) -> index of the nearest entry (B, F) int64, by Euclidean distance."""
-        return torch.cdist(x, self.entries.to(x.dtype).expand(len(x), -1, -1)).argmin(-1)
+        # |x - e|^2 = (-2 x) e + |x|^2 1 + 1 |e|^2, one product with the table for all entries
+        query = torch.cat([-2 * x, x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])], dim=-1)
+        return (query @ self.table.to(x.dtype).T).clamp(min=0).sqrt().argmin(-1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (B, F) -> entries (B, F, C)."""
-        return self.sums[codes] / self.usage[codes].clamp(min=1e-5)[..., None]
+        return self.entries[codes]
 
 
 class ResidualVectorQuantizer(nn.Module):

@@ -43,6 +43,7 @@ class SEANetConfig:
 
 
 SHORT = 512  # outputs up to which a convolution is faster as a matrix product
+FEW = 4  # outputs up to which this product is faster with the outputs as rows than as columns
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
@@ -55,8 +56,12 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Ten
     kernel = weight.shape[2]
     if x.shape[-1] > SHORT * stride:
         return F.conv1d(x, weight, bias, stride)
-    windows = x.unfold(-1, kernel, stride).transpose(1, 2).flatten(-2)  # (B, T', C_in * kernel)
-    return F.linear(windows, weight.flatten(1), bias).transpose(1, 2)  # (B, C_out, T')
+    windows, matrix = x.unfold(-1, kernel, stride), weight.flatten(1)  # (B, C_in, T', kernel), (C_out, C_in * kernel)
+    if windows.shape[2] <= FEW:
+        rows = windows.transpose(1, 2).flatten(-2)  # (B, T', C_in * kernel)
+        return F.linear(rows, matrix, bias).transpose(1, 2)  # (B, C_out, T')
+    columns, matrices = windows.transpose(2, 3).flatten(1, 2), matrix.expand(len(x), -1, -1)
+    return torch.bmm(matrices, columns) if bias is None else torch.baddbmm(bias[:, None], matrices, columns)
 
 
 def convolve_transposed(x: Tensor, weight: Tensor, stride: int, groups: int) -> Tensor:
@@ -65,9 +70,13 @@ def convolve_transposed(x: Tensor, weight: Tensor, stride: int, groups: int) -> 
     kernel = weight.shape[2]
     if groups > 1 or x.shape[-1] > SHORT or kernel != 2 * stride:
         return F.conv_transpose1d(x, weight, None, stride, groups=groups)
-    pieces = (x.transpose(1, 2) @ weight.flatten(1)).unflatten(-1, (-1, 2, stride))  # (B, T, C_out, 2, stride)
-    pieces = pieces.permute(3, 0, 2, 1, 4).flatten(-2)  # (2, B, C_out, T * stride): first halves, second halves
-    return F.pad(pieces[0], (0, stride)) + F.pad(pieces[1], (stride, 0))  # (B, C_out, (T + 1) * stride)
+    matrix = weight.permute(1, 2, 0).flatten(0, 1)  # (C_out * kernel, C_in)
+    if x.shape[-1] <= FEW:
+        pieces = F.linear(x.transpose(1, 2).contiguous(), matrix).transpose(1, 2)
+    else:
+        pieces = torch.bmm(matrix.expand(len(x), -1, -1), x)  # (B, C_out * kernel, T)
+    pieces = pieces.unflatten(1, (-1, 2, stride)).permute(2, 0, 1, 4, 3).flatten(-2)  # (2, B, C_out, T * stride)
+    return F.pad(pieces[0], (0, stride)) + F.pad(pieces[1], (stride, 0))  # first halves, second halves
 
 
 @dataclass
@@ -137,6 +146,8 @@ class StreamingConvTranspose1d(nn.Module):
         nn.init.normal_(self.weight, std=GAIN * (c_in // groups * kernel / stride) ** -0.5)
 
     def initial_state(self, batch_size: int) -> ConvTransposeState:
+        # A stream reads the whole weight for a few steps. In this order in memory, it reads it in one go.
+        self.weight.data = self.weight.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         channels = self.weight.shape[1] * self.groups
         return ConvTransposeState(self.weight.new_zeros(batch_size, channels, self.unfinished))
 

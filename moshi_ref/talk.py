@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import soundfile
 import torch
 import torch.nn.functional as F
@@ -48,13 +49,22 @@ class Transcript:
     frame_seconds: float
     tokens: list[int] = field(default_factory=list)  # one a frame
     seconds: list[float] = field(default_factory=list)  # computing time of each frame
+    memory: list[int] = field(default_factory=list)  # MiB of this process after each whole minute
+
+    @property
+    def minute(self) -> int:
+        """Frames in a minute."""
+        return round(60 / self.frame_seconds)
 
     def add(self, moment: Moment) -> None:
         self.tokens.append(int(moment.reply.text[0]))
         self.seconds.append(moment.seconds)
+        if len(self.tokens) % self.minute == 0:
+            self.memory.append(round(psutil.Process().memory_info().rss / 2**20))
 
     def as_json(self) -> dict:
-        """text; words with start times in seconds; frames; milliseconds a frame; real-time factor."""
+        """text; words with start times in seconds; frames; milliseconds a frame; real-time factor; and for each
+        whole minute the same milliseconds and the memory, which should not grow."""
         words = tokens_to_words(self.tokens, self.tokenizer, 1 / self.frame_seconds)
         p95 = sorted(self.seconds)[int(0.95 * (len(self.seconds) - 1))]
         return {
@@ -66,6 +76,10 @@ class Transcript:
                 "p95": round(1000 * p95, 2),
             },
             "rtf": round(sum(self.seconds) / (len(self.seconds) * self.frame_seconds), 4),
+            "minutes": [
+                {"median_ms": round(1000 * statistics.median(self.seconds[end - self.minute : end]), 2), "memory_mib": mib}
+                for end, mib in zip(range(self.minute, len(self.seconds) + 1, self.minute), self.memory, strict=True)
+            ],
         }
 
 

@@ -43,6 +43,8 @@ class TransformerConfig:
             raise ValueError(
                 f"dim must be heads times an even head size, got dim {self.dim} and {self.heads} heads"
             )
+        if self.weight_sets > 1 and self.rope_period is not None:
+            raise ValueError("with weights of its own, a position needs no RoPE: expected rope_period None")
 
 
 class RMSNorm(nn.Module):
@@ -117,8 +119,7 @@ class TransformerState(State):
     """The keys and values of the last steps, in a ring, and how many steps have passed."""
 
     offset: Tensor  # (B,) int64
-    keys: list[Tensor]  # one (B, H, S, D/H) for each layer
-    values: list[Tensor]  # one (B, H, S, D/H) for each layer
+    rings: list[Tensor]  # one (B, 2 * H, S, D/H) for each layer: keys, then values
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,11 @@ class Attending:
     rotation: Tensor | None  # (B, 1, T, D/H/2) of RoPE, or None
     visible: Tensor | None  # (B, 1, T, S) bool; None: everything, or everything before if `causal`
     causal: bool
-    slots: Tensor | slice | None  # places in the ring: (B, H, T, D/H), or the same for all rows; None: no ring
+    slots: Tensor | slice | None  # places in the ring: (B, 2 * H, T, D/H), or the same for all rows; None: no ring
 
 
 def remember(ring: Tensor, new: Tensor, slots: Tensor | slice) -> Tensor:
-    """Write new (B, H, T, D/H) into the ring (B, H, S, D/H), in place. Returns what may be looked at."""
+    """Write new (B, 2 * H, T, D/H) into the ring (B, 2 * H, S, D/H), in place. Returns what may be looked at."""
     if isinstance(slots, slice):
         ring[:, :, slots] = new.detach()
         return ring[:, :, : slots.stop]
@@ -148,17 +149,17 @@ class Attention(nn.Module):
         self.in_proj = Linear(config.dim, 3 * config.dim, config.weight_sets)  # rows: query, key, value
         self.out_proj = Linear(config.dim, config.dim, config.weight_sets)
 
-    def forward(self, x: Tensor, attending: Attending, ring: tuple[Tensor, Tensor] | None, first: int):
+    def forward(self, x: Tensor, attending: Attending, ring: Tensor | None, first: int) -> Tensor:
+        count = self.heads
         projected = self.in_proj(x, first)  # (B, T, 3 * D)
-        heads = projected.unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)  # (B, 3 * H, T, D/H)
-        turned, value = heads.split([2 * self.heads, self.heads], dim=1)
-        if attending.rotation is not None:
-            turned = rotate(turned, attending.rotation)
-        query, key = turned.chunk(2, dim=1)  # (B, H, T, D/H) each
+        heads = projected.unflatten(-1, (3 * count, -1)).transpose(1, 2)  # (B, 3 * H, T, D/H)
+        if attending.rotation is not None:  # queries and keys are turned, values are not
+            heads = torch.cat([rotate(heads[:, : 2 * count], attending.rotation), heads[:, 2 * count :]], dim=1)
+        query, memory = heads[:, :count], heads[:, count:]  # (B, H, T, D/H), (B, 2 * H, T, D/H)
         if ring is not None:
-            key, value = remember(ring[0], key, attending.slots), remember(ring[1], value, attending.slots)
+            memory = remember(ring, memory, attending.slots)
         out = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attending.visible, is_causal=attending.causal
+            query, memory[:, :count], memory[:, count:], attn_mask=attending.visible, is_causal=attending.causal
         )  # (B, H, T, D/H)
         return self.out_proj(out.transpose(1, 2).flatten(-2), first)  # (B, T, D)
 
@@ -212,11 +213,10 @@ class Transformer(nn.Module):
         """A ring that holds the context and one more chunk, so that no query loses a key it may see."""
         c, weight = self.config, self.layers[0].attention.in_proj.weight
         slots = c.context + (CHUNK - 1 if c.weight_sets == 1 else 0)
-        shape = (batch_size, c.heads, slots, c.dim // c.heads)
+        shape = (batch_size, 2 * c.heads, slots, c.dim // c.heads)
         return TransformerState(
             offset=torch.zeros(batch_size, dtype=torch.long, device=weight.device),
-            keys=[weight.new_zeros(shape) for _ in self.layers],
-            values=[weight.new_zeros(shape) for _ in self.layers],
+            rings=[weight.new_zeros(shape) for _ in self.layers],
         )
 
     def forward(self, x: Tensor, state: TransformerState | None = None, first: int = 0) -> Tensor:
@@ -227,29 +227,30 @@ class Transformer(nn.Module):
             return torch.cat([self(p, state, first + i * CHUNK) for i, p in enumerate(pieces)], 1)
         attending = self._attending(x, state, first)
         for index, layer in enumerate(self.layers):
-            ring = None if state is None else (state.keys[index], state.values[index])
-            x = layer(x, attending, ring, first)
+            x = layer(x, attending, None if state is None else state.rings[index], first)
         if state is not None:
             state.offset += x.shape[1]
         return x
 
     def _attending(self, x: Tensor, state: TransformerState | None, first: int) -> Attending:
         c, length = self.config, x.shape[1]
+        if c.weight_sets > 1 and state is not None and length == 1:  # it sees what is in the ring so far
+            return Attending(None, None, False, slice(first, first + 1))
         steps = torch.arange(length, device=x.device)
         if c.weight_sets > 1 or state is None:  # all rows are at step `first`
             position = first + steps[None]  # (1, T)
+            if c.weight_sets > 1 and state is not None:  # the few steps of a Depth Transformer all fit into the ring
+                visible = torch.arange(first + length, device=x.device) <= position.T  # (T, S)
+                return Attending(None, visible, False, slice(first, first + length))
             rotation = self._rotation(position)
-            if state is not None:  # the Depth Transformer: its few steps all fit into the ring
-                every = None if length == 1 else (torch.arange(first + length, device=x.device) <= position.T)
-                return Attending(rotation, every, False, slice(first, first + length))
             if length <= c.context:
                 return Attending(rotation, None, True, None)
             key_position, slots = position, None
         else:
             position = state.offset[:, None] + steps  # (B, T)
             rotation = self._rotation(position)
-            ring = state.keys[0].shape[2]
-            slots = (position % ring)[:, None, :, None].expand(-1, c.heads, -1, c.dim // c.heads)
+            ring = state.rings[0].shape[2]
+            slots = (position % ring)[:, None, :, None].expand(-1, 2 * c.heads, -1, c.dim // c.heads)
             # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
             # step older. Slots that were never written come out with a negative position.
             newest = position[:, -1:]  # (B, 1)

@@ -7,9 +7,11 @@ import torch
 from conftest import tiny_mimi
 from test_codec import fake_utterance
 
+from moshi_ref.corpus import dialogues as module
 from moshi_ref.corpus.dialogues import (
     GAP,
     HEARING,
+    HESITATION,
     LEAD,
     PAUSE,
     TAIL,
@@ -18,6 +20,7 @@ from moshi_ref.corpus.dialogues import (
     encode,
     encode_backgrounds,
     fingerprint,
+    hesitate,
     load_clips,
     pad,
     save_clips,
@@ -127,7 +130,9 @@ BACKGROUNDS = torch.tensor([10, 11, 12], dtype=torch.int16)[:, None, None].expan
 
 
 @pytest.fixture
-def dialogues(tokenizer) -> Dialogues:
+def dialogues(tokenizer, monkeypatch) -> Dialogues:
+    """Clips are used as they are: nobody hesitates, which has tests of its own."""
+    monkeypatch.setattr(module, "HESITATION", 0)
     return Dialogues(QUESTIONS, ANSWERS, BACKGROUNDS, tokenizer, RATE)
 
 
@@ -219,20 +224,43 @@ def test_the_user_may_be_noisy_but_moshi_is_not(dialogues):
 
 def test_a_clip_is_cut_where_the_dialogue_ends(dialogues):
     clip, channel = QUESTIONS[1], torch.zeros(Q, 20, dtype=torch.int16)
-    shift = dialogues.lay(clip, channel, speech_start=1.25)
+    words, end = dialogues.lay(clip, channel, speech_start=1.25)
     first = 10  # (1.25 - 0.45) * 12.5
-    assert shift == first / RATE
+    assert end == clip.end + first / RATE
+    assert [(w.text, w.start) for w in words] == [(w.text, w.start + first / RATE) for w in clip.words]
     assert torch.equal(channel[:, first:], clip.codes[:, : 20 - first]) and not channel[:, :first].any()
     before = channel.clone()
-    assert dialogues.lay(clip, channel, speech_start=9.0) == pytest.approx(9.0 - 0.45, abs=0.041)
+    assert dialogues.lay(clip, channel, speech_start=9.0)[0][0].start == pytest.approx(9.0, abs=0.041)
     assert torch.equal(channel, before)  # it would begin after the end
-    assert dialogues.lay(clip, channel, speech_start=0.1) == 0  # it cannot begin before the beginning
+    assert dialogues.lay(clip, channel, speech_start=0.1) == (list(clip.words), clip.end)  # nor before the beginning
     assert torch.equal(channel, clip.codes[:, :20])
 
 
-def test_questions_without_a_rendered_answer_are_left_out(tokenizer):
-    dialogues = Dialogues(QUESTIONS, ANSWERS[:2], BACKGROUNDS, tokenizer, RATE)
-    asked = {clip.answer for _, places, _ in draws(dialogues, 30) for _, clip in places}
+def test_questions_without_a_rendered_answer_are_left_out(dialogues, tokenizer):
+    some = Dialogues(QUESTIONS, ANSWERS[:2], BACKGROUNDS, tokenizer, RATE)
+    asked = {clip.answer for _, places, _ in draws(some, 30) for _, clip in places}
     assert asked == {"twelve stop"}
     with pytest.raises(ValueError, match="none of 2 questions has a rendering of its answer; render more"):
         Dialogues(QUESTIONS[::2], ANSWERS[2:], BACKGROUNDS, tokenizer, RATE)
+
+
+def test_a_pause_may_become_longer():
+    clip, lengths = QUESTIONS[2], set()  # 30 frames; "seven" ends at 0.89 s, "five" starts at 1.15 s
+    for seed in range(60):
+        longer = hesitate(clip, random.Random(seed), RATE)
+        more = longer.codes.shape[1] - 30
+        lengths.add(more)
+        cut = 13  # the frame in the middle of the pause
+        assert torch.equal(longer.codes[:, :cut], clip.codes[:, :cut])
+        assert torch.equal(longer.codes[:, cut + more :], clip.codes[:, cut:])
+        assert all(325 <= code <= 328 for code in longer.codes[0, cut : cut + more].tolist())  # near its end
+        assert longer.words[0] == clip.words[0]
+        assert longer.words[1].start == pytest.approx(clip.words[1].start + more / RATE)
+        assert longer.end == pytest.approx(clip.end + more / RATE) == pytest.approx(longer.words[1].end)
+    assert lengths == set(range(HESITATION + 1))
+
+
+def test_words_that_follow_each_other_stay_together():
+    words = (Word("seven", 0.45, 0.89), Word("five", 0.91, 1.3))
+    clip = Clip(QUESTIONS[2].codes, words, 0.45, 1.3, "twelve stop")
+    assert all(hesitate(clip, random.Random(seed), RATE) is clip for seed in range(20))

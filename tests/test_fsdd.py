@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from moshi_ref.corpus.fsdd import load_digits
+from moshi_ref.corpus.fsdd import load_digits, trim
 from moshi_ref.corpus.voices import LOUDNESS
 
 
@@ -37,6 +37,13 @@ def test_recordings_have_the_format_of_the_codec(clone):
     for recording in load_digits(clone, "train"):
         assert recording.wav.dtype == torch.float32 and recording.wav.shape == (round(0.3 * 24000),)
         assert recording.wav.square().mean().sqrt().item() == pytest.approx(LOUDNESS, rel=0.01)
+
+
+def test_silence_at_the_ends_is_cut_and_soft_speech_is_not():
+    soft, loud = torch.from_numpy(tone(0.1)) * 0.02, torch.from_numpy(tone(0.2))  # 34 dB apart
+    silence = torch.zeros(800) + 1e-6
+    assert torch.equal(trim(torch.cat([silence, loud, soft, silence]), 8000), torch.cat([loud, soft]))
+    assert torch.equal(trim(loud, 8000), loud)
 
 
 def test_both_folders_are_accepted(clone):

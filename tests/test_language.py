@@ -10,12 +10,14 @@ from conftest import close, without_gradient
 from test_checkpoints import small_moshi
 
 from moshi_ref.corpus.dialogues import Dialogue
+from moshi_ref.rq_transformer import ZERO
 from moshi_ref.tokenizer import EPAD, PAD
 from moshi_ref.training.language import LanguageRecipe, LanguageTask, audio_loss, text_loss
 from moshi_ref.training.loop import one_step
 
 CPU = torch.device("cpu")
 Q, K = 3, 7  # codebooks of a speaker, streams
+UNDISTURBED = {"forgotten": 0.0, "replaced": 0.0, "misheard": 0.0, "muffled": 0.0}
 
 
 def random_dialogue(rng: random.Random, frames: int = 12) -> Dialogue:
@@ -70,31 +72,46 @@ def test_missing_codes_do_not_count():
 # --- The disturbed past ---------------------------------------------------------------------------
 
 
-def test_only_moshis_own_sound_is_disturbed():
-    task = language_task(replaced=0.4)
+STREAMS = {"forgotten": [0], "replaced": [*range(1, 1 + Q)], "misheard": [*range(1 + Q, K)]}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_each_kind_of_stream_has_a_share_of_its_own(kind):
+    task = language_task(**UNDISTURBED | {kind: 0.4})
     codes = torch.randint(16, (200, K, 50))
     original = codes.clone()
     shown = task.disturb(codes)
     assert torch.equal(codes, original)
-    untouched = [0, *range(1 + Q, K)]  # text, and all of the user
+    untouched = [stream for stream in range(K) if stream not in STREAMS[kind]]
     assert torch.equal(shown[:, untouched], codes[:, untouched])
-    share = (shown[:, 1 : 1 + Q] != codes[:, 1 : 1 + Q]).float().mean((1, 2))  # (200,)
-    assert share.max() < 0.4 + 0.1  # chance of a cell is 0.4 at most
-    clean = (share == 0).float().mean().item()
-    assert clean == pytest.approx(0.5, abs=0.15)
-    assert share[share > 0].mean().item() == pytest.approx(0.2 * 15 / 16, abs=0.05)
+    share = (shown != codes)[:, STREAMS[kind]].float().mean((1, 2))  # (200,)
+    assert share.max() < 0.4 + 0.2  # chance of a cell is 0.4 at most
+    assert (share == 0).float().mean().item() == pytest.approx(0.5, abs=0.15)
+    same_by_chance = 0 if kind == "forgotten" else 1 / 16
+    assert share[share > 0].mean().item() == pytest.approx(0.2 * (1 - same_by_chance), abs=0.06)
 
 
-def test_what_takes_their_place_are_tokens_of_the_same_codebook():
-    task = language_task(replaced=1.0)
+def test_text_becomes_nothing_and_sound_becomes_tokens_of_the_same_codebook():
+    task = language_task(forgotten=1.0, replaced=1.0, misheard=1.0, muffled=0.0)
     codes = (100 * torch.arange(K) + torch.arange(2)[:, None])[..., None].expand(-1, -1, 40)  # (2, K, 40)
-    shown = task.disturb(codes)
-    assert torch.equal(shown // 100, codes // 100) and shown.max() < 100 * K
+    for _ in range(10):
+        shown = task.disturb(codes)
+        assert torch.equal(shown[:, 1:] // 100, codes[:, 1:] // 100)
+        assert ((shown[:, 0] == codes[:, 0]) | (shown[:, 0] == ZERO)).all()
+
+
+def test_some_users_are_known_by_their_semantic_codes_alone():
+    codes = torch.randint(16, (400, K, 10))
+    shown = language_task(**UNDISTURBED | {"muffled": 0.3}).disturb(codes)
+    muffled = (shown[:, 2 + Q :] == ZERO).all((1, 2))  # (400,)
+    assert muffled.float().mean().item() == pytest.approx(0.3, abs=0.08)
+    assert torch.equal(shown[~muffled], codes[~muffled])
+    assert torch.equal(shown[:, : 2 + Q], codes[:, : 2 + Q])
 
 
 def test_without_disturbance_the_past_is_shown_as_it_is():
     codes = torch.randint(16, (8, K, 10))
-    assert torch.equal(language_task(replaced=0.0).disturb(codes), codes)
+    assert torch.equal(language_task(**UNDISTURBED).disturb(codes), codes)
 
 
 # --- A training step ------------------------------------------------------------------------------
@@ -130,7 +147,7 @@ def test_norms_and_scales_do_not_decay():
 
 def test_one_batch_can_be_learnt_by_heart():
     known = [random_dialogue(random.Random(i)) for i in range(2)]
-    task = language_task(learning_rate=1e-2, replaced=0.0)
+    task = language_task(learning_rate=1e-2, **UNDISTURBED)
     task.draw = lambda rng: known[rng.getrandbits(1)]
     curve = [one_step(task, step, seed=0) for step in range(60)]
     for name in ("text", "audio", "heard"):

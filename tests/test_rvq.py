@@ -1,5 +1,7 @@
 """Vector quantization: one codebook, a residual stack, and Mimi's split."""
 
+import copy
+
 import pytest
 import torch
 from conftest import close
@@ -102,3 +104,35 @@ def test_fewer_codebooks_are_a_prefix_of_more(split):
     for used in (1, 2, 3):
         assert torch.equal(split.encode(latent, used), codes[:, :used])
         assert split.decode(codes[:, :used]).shape == latent.shape
+
+
+def test_the_table_follows_its_sums_and_counts():
+    """It is kept between calls, but never a stale one: not after writing, moving, loading or copying."""
+    quantizer, x = VectorQuantizer(40, 8), torch.randn(2, 3, 8)
+
+    def check() -> None:
+        expected = quantizer.sums / quantizer.usage[:, None]
+        close(quantizer.entries, expected)
+        assert torch.equal(quantizer.encode(x), torch.cdist(x, expected[None].expand(2, -1, -1)).argmin(-1))
+
+    check()
+    assert quantizer.table is quantizer.table
+    for _ in range(300):
+        quantizer.sums.mul_(1.01)
+    check()
+    quantizer.usage.fill_(2.0)
+    check()
+    quantizer.load_state_dict(VectorQuantizer(40, 8).state_dict())
+    check()
+    quantizer.to(torch.bfloat16).to(torch.float32)  # back in the same type, but rounded
+    check()
+    quantizer = copy.deepcopy(quantizer)
+    with torch.inference_mode():
+        quantizer.sums.neg_()
+        check()
+
+
+def test_a_quantizer_may_be_made_for_inference():
+    with torch.inference_mode():
+        quantizer = VectorQuantizer(40, 8)
+        assert quantizer.encode(quantizer.entries[None]).tolist() == [list(range(40))]

@@ -100,7 +100,7 @@ def with_biases(module: nn.Module) -> nn.Module:
 
 def test_the_cases_reach_what_they_are_for():
     """The ring goes round several times, and the irregular chunks contain one that has to be cut."""
-    ring = CASES["transformer"].make().initial_state(1).keys[0].shape[2]
+    ring = CASES["transformer"].make().initial_state(1).rings[0].shape[2]
     assert CASES["transformer"].units >= 4 * ring
     assert CASES["Mimi, encoding"].units * 2 >= 4 * ring
     assert max(chunkings(50)[1]) > CHUNK

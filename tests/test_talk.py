@@ -14,7 +14,7 @@ from moshi_ref.inner_monologue import Word, words_to_tokens
 from moshi_ref.mimi import Mimi
 from moshi_ref.moshi import MoshiStream, Reply
 from moshi_ref.rq_transformer import Sampling
-from moshi_ref.talk import Transcript, converse, talk
+from moshi_ref.talk import Moment, Transcript, converse, talk
 from moshi_ref.tokenizer import PAD
 
 WORDS = [Word("seven", 0.16, 0.3), Word("plus", 0.48, 0.6), Word("twelve", 0.8, 1.0)]
@@ -74,6 +74,15 @@ def test_the_speed_is_measured_against_real_time(tokenizer):
     assert result["frame_ms"] == {"median": 50.0, "p95": 95.0}
     assert result["rtf"] == pytest.approx(0.05 / 0.08)
     assert result["text"] == "" and result["words"] == []
+
+
+def test_every_whole_minute_has_its_speed_and_its_memory(tokenizer):
+    record = Transcript(tokenizer, frame_seconds=20.0)  # three frames a minute
+    for seconds in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7):
+        record.add(Moment(torch.zeros(1, 1, 1920), Reply(torch.zeros(1), torch.tensor([PAD]), torch.zeros(1)), seconds))
+    minutes = record.as_json()["minutes"]
+    assert [minute["median_ms"] for minute in minutes] == [200.0, 500.0]
+    assert all(50 < minute["memory_mib"] < 50_000 for minute in minutes)
 
 
 def test_the_same_seed_gives_the_same_conversation(tokenizer, tmp_path):

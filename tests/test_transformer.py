@@ -147,7 +147,7 @@ def test_without_positions_and_mask_the_order_of_the_past_does_not_matter():
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"rope_period": None}, {"gated": False, "layer_scale": 0.1}, {"weight_sets": 7},
+    {}, {"rope_period": None}, {"gated": False, "layer_scale": 0.1}, {"weight_sets": 7, "rope_period": None},
 ], ids=str)  # fmt: skip
 def test_gradients_reach_every_parameter(changes):
     model = Transformer(tiny_transformer(**changes))
@@ -161,6 +161,11 @@ def test_gradients_reach_every_parameter(changes):
 def test_a_head_needs_an_even_number_of_channels(dim, heads):
     with pytest.raises(ValueError, match=f"dim {dim} and {heads} heads"):
         TransformerConfig(dim, heads, 2, 64, 5)
+
+
+def test_weights_for_each_position_leave_no_room_for_rope():
+    with pytest.raises(ValueError, match="expected rope_period None"):
+        tiny_transformer(weight_sets=3)
 
 
 # --- one matrix for each position -----------------------------------------------------------------------
@@ -182,7 +187,7 @@ def test_one_set_is_one_matrix_for_all_positions():
 @pytest.mark.parametrize("steps", [6, 40])
 def test_weights_per_position_give_the_same_one_by_one_and_at_once(steps):
     """Also for more positions than a stream processes at once."""
-    model = Transformer(tiny_transformer(weight_sets=steps, context=steps))
+    model = Transformer(tiny_transformer(weight_sets=steps, context=steps, rope_period=None))
     x = torch.randn(2, steps, 32)
     with torch.no_grad():
         whole, one_by_one = model(x), model.initial_state(2)

@@ -35,6 +35,8 @@ LEAD, TAIL = 0.4, 0.64  # seconds of silence in a clip before and after the spee
 GAP = (0.40, 0.56)  # seconds between the end of a question and the start of its answer
 PAUSE = (0.6, 2.5)  # seconds between an answer and the next question
 HEARING = 0.2  # seconds after a user's word by which its text is expected (training only)
+BREAK = 0.1  # seconds: a silence between two words that is at least as long may become longer
+HESITATION = 6  # frames by which it becomes longer at most
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,26 @@ def encode_backgrounds(mimi: Mimi, frames: int, count: int, seed: int) -> Tensor
     return torch.cat([mimi.encode(sound[None, None].to(device)).short().cpu() for sound in sounds])
 
 
+def later(words: Sequence[Word], seconds: float) -> list[Word]:
+    """The same words, so many seconds later."""
+    return [replace(w, start=w.start + seconds, end=w.end + seconds) for w in words]
+
+
+def hesitate(clip: Clip, rng: random.Random, frame_rate: float) -> Clip:
+    """The clip with more silence, taken from its end, where it pauses between two words. People take their time;
+    a model that has only heard short pauses interrupts them."""
+    for index in range(len(clip.words) - 1, 0, -1):
+        before, after = clip.words[index - 1 : index + 1]
+        if after.start - before.end >= BREAK:
+            more = rng.randint(0, HESITATION)
+            cut = round((before.end + after.start) / 2 * frame_rate)
+            silence = clip.codes[:, [rng.randint(-5, -2) for _ in range(more)]]  # (Q, more)
+            codes = torch.cat([clip.codes[:, :cut], silence, clip.codes[:, cut:]], dim=1)
+            words = (*clip.words[:index], *later(clip.words[index:], more / frame_rate))
+            clip = replace(clip, codes=codes, words=words, end=clip.end + more / frame_rate)
+    return clip
+
+
 @dataclass(frozen=True)
 class Dialogue:
     """A grid of tokens, and what the user says as a text stream of its own."""
@@ -147,22 +169,22 @@ class Dialogues:
         frames = moshi.shape[-1]
         said, heard, now = [], [], rng.uniform(0.0, 2.0)
         while now < frames / self.frame_rate and rng.random() > 0.04:
-            question = rng.choice(self.questions)
+            question = hesitate(rng.choice(self.questions), rng, self.frame_rate)
             answer = rng.choice(self.answers[question.answer])
-            shift = self.lay(question, user, now)
-            heard += [Word(w.text, w.end + shift + HEARING, w.end + shift + HEARING) for w in question.words]
-            ended = question.end + shift
-            shift = self.lay(answer, moshi, ended + rng.uniform(*GAP))
-            said += [replace(w, start=w.start + shift, end=w.end + shift) for w in answer.words]
-            now = answer.end + shift + rng.uniform(*PAUSE)
+            asked, ended = self.lay(question, user, now)
+            answered, ended = self.lay(answer, moshi, ended + rng.uniform(*GAP))
+            heard += [Word(w.text, w.end + HEARING, w.end + HEARING) for w in asked]
+            said += answered
+            now = ended + rng.uniform(*PAUSE)
         text = words_to_tokens(said, self.tokenizer, frames, self.frame_rate)
         codes = torch.cat([text[None], moshi.long(), user.long()])
         return Dialogue(codes, words_to_tokens(heard, self.tokenizer, frames, self.frame_rate))
 
-    def lay(self, clip: Clip, channel: Tensor, speech_start: float) -> float:
-        """Write a clip into a channel (Q, F) so that its speech starts near `speech_start`. Returns the
-        seconds from the channel's beginning to the clip's."""
+    def lay(self, clip: Clip, channel: Tensor, speech_start: float) -> tuple[list[Word], float]:
+        """Write a clip into a channel (Q, F) so that its speech starts near `speech_start`. Returns its words and
+        the end of its speech, in the channel's time."""
         first = max(0, round((speech_start - clip.start) * self.frame_rate))
         room = max(0, channel.shape[-1] - first)
         channel[:, first : first + clip.codes.shape[-1]] = clip.codes[:, :room]
-        return first / self.frame_rate
+        shift = first / self.frame_rate
+        return later(clip.words, shift), clip.end + shift

@@ -31,15 +31,26 @@ class DigitRecording:
     wav: torch.Tensor
 
 
+def trim(wav: torch.Tensor, rate: int) -> torch.Tensor:
+    """Without the silence at both ends: whatever is more than 40 dB below the loudest ten milliseconds.
+
+    Most recordings have none, some end with more than half a second of it, and then nobody could say
+    whether an answer came before the end of the question.
+    """
+    power = wav[: len(wav) // (rate // 100) * (rate // 100)].view(-1, rate // 100).square().mean(-1)
+    loud = (power >= 1e-4 * power.max()).nonzero()[:, 0] * (rate // 100)
+    return wav[loud[0] : loud[-1] + rate // 100]
+
+
 def _read(path: Path) -> torch.Tensor:
-    """(T,) at 24 kHz."""
+    """(T,) at 24 kHz, trimmed."""
     samples, rate = soundfile.read(path, dtype="float32")
-    if rate != FSDD_RATE or samples.ndim != 1 or len(samples) == 0:
+    if rate != FSDD_RATE or samples.ndim != 1 or len(samples) < FSDD_RATE // 100:
         raise ValueError(
             f"{path} should hold one channel at {FSDD_RATE} Hz, but its samples have shape {samples.shape} "
             f"and rate {rate} Hz; take the original file from {SOURCE}"
         )
-    return to_loudness(resampler(FSDD_RATE)(torch.from_numpy(samples)))
+    return to_loudness(resampler(FSDD_RATE)(trim(torch.from_numpy(samples), FSDD_RATE)))
 
 
 def load_digits(folder: str | Path, split: str) -> list[DigitRecording]:

@@ -6,13 +6,11 @@ slower: more speakers than there are.
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from .augment import change_speed
 from .fsdd import DigitRecording, load_digits
 from .small_world import known_pairs
-from .utterances import Utterance, human_utterance
+from .utterances import Utterance, faster_or_slower, human_utterance
 
 
 class HumanUtterances(Sequence[Utterance]):
@@ -38,13 +36,3 @@ class HumanUtterances(Sequence[Utterance]):
         first, second = (rng.choice(self.recordings[speaker, digit]) for digit in pair)
         utterance = human_utterance(first, second, rng)
         return faster_or_slower(utterance, rng) if self.split == "train" else utterance
-
-
-def faster_or_slower(utterance: Utterance, rng: random.Random) -> Utterance:
-    """The utterance at another speed, its times changed with it."""
-    wav, factor = change_speed(utterance.wav, rng)
-    words, phones = (
-        tuple(replace(mark, start=mark.start * factor, end=mark.end * factor) for mark in marks)
-        for marks in (utterance.words, utterance.phones)
-    )
-    return replace(utterance, wav=wav, words=words, phones=phones)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from moshi_ref.corpus.augment import change_speed
 from moshi_ref.corpus.fsdd import DigitRecording
 from moshi_ref.corpus.small_world import DIGITS, Exchange, exchange, held_out_pairs, known_pairs
 from moshi_ref.corpus.voices import SAMPLE_RATE, Phone, Voice, moshi_voice, synthesize, user_voice
@@ -27,7 +28,7 @@ from moshi_ref.inner_monologue import Word
 
 _ROOT = Path(__file__).resolve().parents[2]
 CACHE = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / "data" / "cache"
-VERSION = 2  # part of every cache's name: raise it when the same arguments would give different utterances
+VERSION = 3  # part of every cache's name: raise it when the same arguments would give different utterances
 
 SAMPLES, INDEX = "samples.int16", "index.jsonl"  # the two files of a cache
 
@@ -137,6 +138,17 @@ def human_utterance(first: DigitRecording, second: DigitRecording, rng: random.R
     return _with_pause(_human_digit(first, about), _human_digit(second, about), rng)
 
 
+def faster_or_slower(utterance: Utterance, rng: random.Random) -> Utterance:
+    """The utterance at another speed, its times changed with it. The pitch and the resonances of the vocal tract
+    change too: it is another speaker."""
+    wav, factor = change_speed(utterance.wav, rng)
+    words, phones = (
+        tuple(dataclasses.replace(mark, start=mark.start * factor, end=mark.end * factor) for mark in marks)
+        for marks in (utterance.words, utterance.phones)
+    )
+    return dataclasses.replace(utterance, wav=wav, words=words, phones=phones)
+
+
 # --- Many utterances ------------------------------------------------------------------------------
 
 
@@ -215,3 +227,17 @@ def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACH
             _write(items, Path(temporary) / name)
             (Path(temporary) / name).rename(folder / name)
     return UtteranceSet(folder / name)
+
+
+class VariedUtterances(Sequence[Utterance]):
+    """Utterances, each a little faster or slower: more speakers than the synthesizer has. Number i is the same at
+    every call with the same seed."""
+
+    def __init__(self, utterances: Sequence[Utterance], seed: int):
+        self.utterances, self.seed = utterances, seed
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, i: int) -> Utterance:
+        return faster_or_slower(self.utterances[i], random.Random(f"{self.seed}/varied/{i}"))

@@ -10,9 +10,11 @@ The loss of a batch is
 The last one is ours. In the paper the model learns to hear from millions of hours of single-stream speech
 with transcripts; here there are hours, and without this hint the answers come long before the hearing.
 
-The model is shown a past that is not quite its own: in half of the dialogues some of Moshi's audio tokens
-are replaced. Otherwise it recognises which of the few renderings of an answer it is in the middle of, and
-reads the answer off its own voice, which in a live conversation does not know the answer yet.
+The model is shown a past that is not quite as it was. In half of the dialogues some of Moshi's audio tokens
+are replaced: otherwise it recognises which of the few renderings of an answer it is in the middle of, and
+reads the answer off its own voice, which in a live conversation does not know the answer yet. Some of its
+text is hidden (the paper hides 30 % in pre-training). And the user is misheard now and then, or known by the
+semantic codes alone: otherwise the model learns by heart how the few voices of the training set sound.
 
 Shapes: B batch, K streams, Q codebooks, F frames, V entries.
 """
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 
 from ..corpus.dialogues import Dialogue
 from ..moshi import Moshi
+from ..rq_transformer import ZERO
 from ..tokenizer import PAD
 from ..transformer import Linear
 
@@ -38,7 +41,10 @@ class LanguageRecipe:
     padding_weight: float = 0.5
     semantic_weight: float = 100.0
     heard: float = 1.0
+    forgotten: float = 0.3  # the largest share of Moshi's past text tokens that is hidden
     replaced: float = 0.4  # the largest share of Moshi's past audio tokens that is replaced
+    misheard: float = 0.3  # the largest share of the user's past tokens that is replaced
+    muffled: float = 0.3  # the share of dialogues in which only the semantic codes of the user are shown
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -98,13 +104,16 @@ class LanguageTask:
         return losses
 
     def disturb(self, codes: Tensor) -> Tensor:
-        """Replace some of Moshi's audio tokens in codes (B, K, F) by tokens of other dialogues: in half of the
-        rows none, in the others a random share up to `replaced`."""
-        predicted = self.moshi.config.model.predicted
-        share = torch.rand(len(codes), 1, 1) * self.recipe.replaced * (torch.rand(len(codes), 1, 1) < 0.5)
-        chosen = torch.rand(len(codes), predicted, codes.shape[-1]) < share
-        own = codes[:, 1 : 1 + predicted]
-        other = own.roll(1, dims=0)[..., torch.randperm(codes.shape[-1])]
-        shown = codes.clone()
-        shown[:, 1 : 1 + predicted] = torch.where(chosen.to(codes.device), other, own)
+        """Disturb the past in codes (B, K, F). Each of the three kinds of stream is left alone in half of the rows;
+        in the others a random share of its tokens, up to the recipe's, becomes nothing (text) or a token of
+        another dialogue (audio). Besides, in some rows all acoustic codes of the user become nothing."""
+        recipe, predicted, (batch, streams, frames) = self.recipe, self.moshi.config.model.predicted, codes.shape
+        most = torch.tensor([recipe.forgotten, recipe.replaced, recipe.misheard])[:, None]  # (3, 1)
+        share = torch.rand(batch, 3, 1) * most * (torch.rand(batch, 3, 1) < 0.5)
+        kinds = torch.tensor([1, predicted, streams - 1 - predicted])
+        chosen = torch.rand(batch, streams, frames) < share.repeat_interleave(kinds, dim=1)
+        other = codes.roll(1, dims=0)[..., torch.randperm(frames)]
+        other[:, 0] = ZERO
+        shown = torch.where(chosen.to(codes.device), other, codes)
+        shown[torch.rand(batch) < recipe.muffled, 2 + predicted :] = ZERO
         return shown

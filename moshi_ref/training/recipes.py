@@ -16,7 +16,7 @@ from ..checkpoints import save
 from ..corpus.dialogues import Clip, Dialogues, encode, encode_backgrounds, fingerprint, load_clips, save_clips
 from ..corpus.human import HumanUtterances
 from ..corpus.small_world import sentences
-from ..corpus.utterances import CACHE, VERSION, Utterance, utterances
+from ..corpus.utterances import CACHE, VERSION, Utterance, VariedUtterances, utterances
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
@@ -44,7 +44,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 8_000,
+    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 6_500,
                    LanguageRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000,
                    CodecRecipe(batch_size=32), 15_000, LanguageRecipe(batch_size=64)),
@@ -101,7 +101,7 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     mimi = mimi.to(device)
     asked, answered, human_asked = profile.clips
     users, answers, people = spoken(asked, answered, seed, human)
-    questions = clips(mimi, users, asked, "questions", seed, True)
+    questions = clips(mimi, VariedUtterances(users, seed), asked, "questions", seed, True)
     replies = clips(mimi, answers, answered, "answers", seed, False)
     if people:
         questions += clips(mimi, people, human_asked, "people", seed, True)
