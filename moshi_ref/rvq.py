@@ -40,9 +40,11 @@ class VectorQuantizer(nn.Module):
         source = [self.sums, self.usage]
         versions = [t._version for t in source if not t.is_inference()]  # counts what was written into a tensor
         if versions != self.versions or any(a is not b for a, b in zip(source, self.source, strict=True)):
-            entries = self.sums / self.usage.clamp(min=1e-5)[:, None]
-            square = entries.square().sum(-1, keepdim=True)  # (V, 1)
-            self.made, self.source, self.versions = torch.cat([entries, torch.ones_like(square), square], -1), source, versions
+            self.source, self.versions = source, versions
+            with torch.inference_mode(False), torch.no_grad():  # whoever asks first, it may be used in training
+                entries = self.sums / self.usage.clamp(min=1e-5)[:, None]
+                square = entries.square().sum(-1, keepdim=True)  # (V, 1)
+                self.made = torch.cat([entries, torch.ones_like(square), square], dim=-1)
         return self.made
 
     def encode(self, x: Tensor) -> Tensor:

@@ -146,8 +146,9 @@ class StreamingConvTranspose1d(nn.Module):
         nn.init.normal_(self.weight, std=GAIN * (c_in // groups * kernel / stride) ** -0.5)
 
     def initial_state(self, batch_size: int) -> ConvTransposeState:
-        # A stream reads the whole weight for a few steps. In this order in memory, it reads it in one go.
-        self.weight.data = self.weight.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        with torch.inference_mode(False):
+            # A stream reads the whole weight for a few steps. In this order in memory, it reads it in one go.
+            self.weight.data = self.weight.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
         channels = self.weight.shape[1] * self.groups
         return ConvTransposeState(self.weight.new_zeros(batch_size, channels, self.unfinished))
 

@@ -67,6 +67,8 @@ class Transcript:
         whole minute the same milliseconds and the memory, which should not grow."""
         words = tokens_to_words(self.tokens, self.tokenizer, 1 / self.frame_seconds)
         p95 = sorted(self.seconds)[int(0.95 * (len(self.seconds) - 1))]
+        ends = range(self.minute, len(self.seconds) + 1, self.minute)
+        medians = [statistics.median(self.seconds[end - self.minute : end]) for end in ends]
         return {
             "text": " ".join(word.text for word in words),
             "words": [{"text": word.text, "start": round(word.start, 2)} for word in words],
@@ -77,8 +79,8 @@ class Transcript:
             },
             "rtf": round(sum(self.seconds) / (len(self.seconds) * self.frame_seconds), 4),
             "minutes": [
-                {"median_ms": round(1000 * statistics.median(self.seconds[end - self.minute : end]), 2), "memory_mib": mib}
-                for end, mib in zip(range(self.minute, len(self.seconds) + 1, self.minute), self.memory, strict=True)
+                {"median_ms": round(1000 * seconds, 2), "memory_mib": mib}
+                for seconds, mib in zip(medians, self.memory, strict=True)
             ],
         }
 

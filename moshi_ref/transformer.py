@@ -120,6 +120,7 @@ class TransformerState(State):
 
     offset: Tensor  # (B,) int64
     rings: list[Tensor]  # one (B, 2 * H, S, D/H) for each layer: keys, then values
+    passed: int = 0  # steps since the state was made, whatever row was reset since: slots beyond are empty
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,16 @@ class Attending:
     visible: Tensor | None  # (B, 1, T, S) bool; None: everything, or everything before if `causal`
     causal: bool
     slots: Tensor | slice | None  # places in the ring: (B, 2 * H, T, D/H), or the same for all rows; None: no ring
+    filled: int  # slots of the ring that anything was written into
 
 
-def remember(ring: Tensor, new: Tensor, slots: Tensor | slice) -> Tensor:
+def remember(ring: Tensor, new: Tensor, attending: Attending) -> Tensor:
     """Write new (B, 2 * H, T, D/H) into the ring (B, 2 * H, S, D/H), in place. Returns what may be looked at."""
-    if isinstance(slots, slice):
-        ring[:, :, slots] = new.detach()
-        return ring[:, :, : slots.stop]
-    return ring.scatter_(2, slots, new.detach())
+    if isinstance(attending.slots, slice):
+        ring[:, :, attending.slots] = new.detach()
+    else:
+        ring.scatter_(2, attending.slots, new.detach())
+    return ring[:, :, : attending.filled]
 
 
 class Attention(nn.Module):
@@ -157,7 +160,7 @@ class Attention(nn.Module):
             heads = torch.cat([rotate(heads[:, : 2 * count], attending.rotation), heads[:, 2 * count :]], dim=1)
         query, memory = heads[:, :count], heads[:, count:]  # (B, H, T, D/H), (B, 2 * H, T, D/H)
         if ring is not None:
-            memory = remember(ring, memory, attending.slots)
+            memory = remember(ring, memory, attending)
         out = F.scaled_dot_product_attention(
             query, memory[:, :count], memory[:, count:], attn_mask=attending.visible, is_causal=attending.causal
         )  # (B, H, T, D/H)
@@ -230,34 +233,45 @@ class Transformer(nn.Module):
             x = layer(x, attending, None if state is None else state.rings[index], first)
         if state is not None:
             state.offset += x.shape[1]
+            state.passed += x.shape[1]
         return x
 
     def _attending(self, x: Tensor, state: TransformerState | None, first: int) -> Attending:
-        c, length = self.config, x.shape[1]
-        if c.weight_sets > 1 and state is not None and length == 1:  # it sees what is in the ring so far
-            return Attending(None, None, False, slice(first, first + 1))
-        steps = torch.arange(length, device=x.device)
-        if c.weight_sets > 1 or state is None:  # all rows are at step `first`
-            position = first + steps[None]  # (1, T)
-            if c.weight_sets > 1 and state is not None:  # the few steps of a Depth Transformer all fit into the ring
-                visible = torch.arange(first + length, device=x.device) <= position.T  # (T, S)
-                return Attending(None, visible, False, slice(first, first + length))
-            rotation = self._rotation(position)
-            if length <= c.context:
-                return Attending(rotation, None, True, None)
-            key_position, slots = position, None
-        else:
-            position = state.offset[:, None] + steps  # (B, T)
-            rotation = self._rotation(position)
-            ring = state.rings[0].shape[2]
-            slots = (position % ring)[:, None, :, None].expand(-1, 2 * c.heads, -1, c.dim // c.heads)
-            # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
-            # step older. Slots that were never written come out with a negative position.
-            newest = position[:, -1:]  # (B, 1)
-            key_position = newest - (newest - torch.arange(ring, device=x.device)) % ring  # (B, S)
+        length, device = x.shape[1], x.device
+        if state is None:
+            return self._whole(length, device)
+        return self._few(first, length, device) if self.config.weight_sets > 1 else self._stream(state, length)
+
+    def _whole(self, length: int, device: torch.device) -> Attending:
+        """A whole sequence."""
+        position = torch.arange(length, device=device)[None]  # (1, T)
+        rotation, fits = self._rotation(position), length <= self.config.context
+        return Attending(rotation, None if fits else self._visible(position, position), fits, None, 0)
+
+    def _few(self, first: int, length: int, device: torch.device) -> Attending:
+        """The Depth Transformer: all of its steps fit into the ring, and no row is ahead of another."""
+        end = first + length
+        position = torch.arange(end, device=device)
+        visible = None if length == 1 else position <= position[first:, None]  # (T, S)
+        return Attending(None, visible, False, slice(first, end), end)
+
+    def _stream(self, state: TransformerState, length: int) -> Attending:
+        """A chunk of a stream. Each row may be at another step, because rows are started anew one by one."""
+        c, ring, device = self.config, state.rings[0].shape[2], state.offset.device
+        filled = min(state.passed + length, ring)
+        position = state.offset[:, None] + torch.arange(length, device=device)  # (B, T)
+        slots = (position % ring)[:, None, :, None].expand(-1, 2 * c.heads, -1, c.dim // c.heads)
+        # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
+        # step older. Slots that were never written come out with a negative position.
+        newest = position[:, -1:]  # (B, 1)
+        key_position = newest - (newest - torch.arange(filled, device=device)) % ring  # (B, S)
+        return Attending(self._rotation(position), self._visible(position, key_position), False, slots, filled)
+
+    def _visible(self, position: Tensor, key_position: Tensor) -> Tensor:
+        """Which queries at position (B, T) see which keys (B, S): bool (B, 1, T, S)."""
         distance = position[:, :, None] - key_position[:, None, :]  # (B, T, S)
-        visible = (distance >= 0) & (distance < c.context) & (key_position >= 0)[:, None, :]
-        return Attending(rotation, visible[:, None], False, slots)
+        visible = (distance >= 0) & (distance < self.config.context) & (key_position >= 0)[:, None, :]
+        return visible[:, None]
 
     def _rotation(self, position: Tensor) -> Tensor | None:
         c = self.config

@@ -156,3 +156,14 @@ def test_a_transposed_convolution_is_the_librarys(stride, steps):
     close(convolve_transposed(x, weight, stride, 1), F.conv_transpose1d(x, weight, None, stride))
     each = torch.randn(6, 1, 2 * stride)
     close(convolve_transposed(x, each, stride, 6), F.conv_transpose1d(x, each, None, stride, groups=6))
+
+
+def test_a_stream_lays_the_weight_out_and_changes_nothing():
+    conv, x = StreamingConvTranspose1d(6, 4, 8, stride=4), torch.randn(2, 6, 7)
+    weight, whole = conv.weight.detach().clone(), conv(x)
+    with torch.inference_mode():
+        conv.initial_state(2)
+    assert torch.equal(conv.weight, weight) and conv.weight.permute(1, 2, 0).is_contiguous()
+    close(conv(x), whole)
+    conv(x).sum().backward()
+    assert conv.weight.grad.shape == weight.shape
