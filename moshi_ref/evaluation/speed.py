@@ -24,7 +24,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import mimi_to_kyutai, moshi_to_kyutai, save
+from ..checkpoints import save
+from ..kyutai_configs import mimi_to_kyutai, moshi_to_kyutai
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig, MoshiStream
 from ..transformer import TransformerConfig
