@@ -5,7 +5,8 @@
 
 The same sound goes through Mimi at once and frame by frame. Printed are the largest difference of the latents
 before the quantizer, in standard deviations of the latents, and that of the sounds that the decoder makes of one
-and the same latent; sounds lie between -1 and 1. Ten minutes at once at the released size need some 16 GB of memory, and a quarter of an hour.
+and the same latent; sounds lie between -1 and 1. Ten minutes at once at the released size need some 16 GB of
+memory, and a quarter of an hour.
 """
 
 import argparse
