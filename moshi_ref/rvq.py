@@ -25,7 +25,6 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("initialized", torch.zeros(1))
         self.register_buffer("usage", torch.ones(entries))  # (V,)
         self.register_buffer("sums", torch.randn(entries, width))  # (V, C)
-
         self.made, self.source, self.versions = None, [], None  # the table, and what it was made from
 
     @property
@@ -36,13 +35,14 @@ class VectorQuantizer(nn.Module):
     @property
     def table(self) -> Tensor:
         """Each entry, a one, and the square of its length: (V, C + 2). Made once and kept until the sums or counts
-        change: in a stream, making it would take longer than using it."""
+        change: in a stream, making it would take longer than using it. At least float32, because squares cancel."""
         source = [self.sums, self.usage]
         versions = [t._version for t in source if not t.is_inference()]  # counts what was written into a tensor
         if versions != self.versions or any(a is not b for a, b in zip(source, self.source, strict=True)):
             self.source, self.versions = source, versions
             with torch.inference_mode(False), torch.no_grad():  # whoever asks first, it may be used in training
-                entries = self.sums / self.usage.clamp(min=1e-5)[:, None]
+                exact = torch.promote_types(self.sums.dtype, torch.float32)
+                entries = self.sums.to(exact) / self.usage.to(exact).clamp(min=1e-5)[:, None]
                 square = entries.square().sum(-1, keepdim=True)  # (V, 1)
                 self.made = torch.cat([entries, torch.ones_like(square), square], dim=-1)
         return self.made
@@ -50,12 +50,13 @@ class VectorQuantizer(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """x (B, F, C) -> index of the nearest entry (B, F) int64, by Euclidean distance."""
         # |x - e|^2 = (-2 x) e + |x|^2 1 + 1 |e|^2, one product with the table for all entries
+        x = x.to(self.table.dtype)
         query = torch.cat([-2 * x, x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])], dim=-1)
-        return (query @ self.table.to(x.dtype).T).clamp(min=0).sqrt().argmin(-1)
+        return (query @ self.table.T).clamp(min=0).sqrt().argmin(-1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (B, F) -> entries (B, F, C)."""
-        return self.entries[codes]
+        return self.entries[codes].to(self.sums.dtype)
 
 
 class ResidualVectorQuantizer(nn.Module):

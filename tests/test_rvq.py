@@ -136,3 +136,13 @@ def test_a_quantizer_may_be_made_for_inference():
     with torch.inference_mode():
         quantizer = VectorQuantizer(40, 8)
         assert quantizer.encode(quantizer.entries[None]).tolist() == [list(range(40))]
+
+
+def test_half_precision_finds_the_nearest_entry_too():
+    """Its weights are rounded, but distances are not: large entries that lie close together stay apart."""
+    quantizer = VectorQuantizer(64, 8)
+    quantizer.sums.add_(30.0)
+    quantizer.to(torch.bfloat16)
+    entries = quantizer.decode(torch.arange(64)[None])
+    assert entries.dtype == torch.bfloat16
+    assert quantizer.encode(entries).tolist() == [list(range(64))]
