@@ -1,9 +1,10 @@
 """The measure of drift: none in an exact stream, all of it in one that forgets."""
 
+import pytest
 import torch
 from conftest import tiny_mimi
 
-from moshi_ref.evaluation.drift import drift
+from moshi_ref.evaluation.drift import drift, main
 from moshi_ref.mimi import Mimi
 
 
@@ -18,3 +19,12 @@ def test_a_stream_that_forgets_is_found_out(monkeypatch):
     monkeypatch.setattr(mimi, "encode_latent", lambda wav, state=None: forgetful(wav))
     found = drift(mimi, whole)
     assert found["latent"] > 1e-2 and found["sound"] < 1e-5
+
+
+@pytest.mark.parametrize("arguments, told", [(["--mimi", "nowhere"], "no config.json in nowhere"),
+                                             (["--seconds", "10", "0"], "at least 1 second, got 0")])  # fmt: skip
+def test_bad_arguments_are_refused_in_a_sentence(arguments, told, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["drift", *arguments])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2 and told in capsys.readouterr().err

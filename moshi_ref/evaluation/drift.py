@@ -68,8 +68,13 @@ def main() -> None:
     parser.add_argument("--mimi", type=Path, help="folder of a codec; default: the released size with random weights")
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 600])
     args = parser.parse_args()
+    if min(args.seconds) < 1:
+        parser.error(f"expected at least 1 second, got {min(args.seconds)}")
     torch.manual_seed(0)
-    mimi = Mimi(MimiConfig.kyutai()).eval() if args.mimi is None else load_mimi(args.mimi)
+    try:
+        mimi = Mimi(MimiConfig.kyutai()).eval() if args.mimi is None else load_mimi(args.mimi)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
     for seconds in args.seconds:
         frames = round(seconds * mimi.config.frame_rate)
         wav = 0.1 * torch.randn(1, 1, frames * mimi.config.frame_size)
