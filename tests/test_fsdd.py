@@ -46,6 +46,15 @@ def test_silence_at_the_ends_is_cut_and_soft_speech_is_not():
     assert torch.equal(trim(loud, 8000), loud)
 
 
+def test_a_lone_click_is_cut_and_the_burst_of_a_t_is_not():
+    speech, burst = torch.from_numpy(tone(0.2)), torch.from_numpy(tone(0.02)) * 0.1
+    pause, silence = torch.zeros(800), torch.zeros(2400)  # 0.1 s, as in "eight"; 0.3 s
+    assert torch.equal(trim(torch.cat([speech, silence, burst]), 8000), speech)
+    assert torch.equal(trim(torch.cat([burst, silence, speech]), 8000), speech)
+    eight = torch.cat([speech, pause, burst])
+    assert torch.equal(trim(eight, 8000), eight)
+
+
 def test_both_folders_are_accepted(clone):
     outer, inner = load_digits(str(clone), "test"), load_digits(clone / "recordings", "test")
     assert [(r.digit, r.speaker, r.index) for r in outer] == [(r.digit, r.speaker, r.index) for r in inner]

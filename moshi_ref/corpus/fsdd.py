@@ -32,14 +32,18 @@ class DigitRecording:
 
 
 def trim(wav: torch.Tensor, rate: int) -> torch.Tensor:
-    """Without the silence at both ends: whatever is more than 40 dB below the loudest ten milliseconds.
+    """Only the speech: without what is more than 40 dB below the loudest ten milliseconds, before and after it, and
+    without clicks that a quarter of a second of such silence separates from it.
 
-    Most recordings have none, some end with more than half a second of it, and then nobody could say
-    whether an answer came before the end of the question.
+    Most recordings have neither, some end with more than half a second of silence, and then nobody could say whether
+    an answer came before the end of the question.
     """
-    power = wav[: len(wav) // (rate // 100) * (rate // 100)].view(-1, rate // 100).square().mean(-1)
-    loud = (power >= 1e-4 * power.max()).nonzero()[:, 0] * (rate // 100)
-    return wav[loud[0] : loud[-1] + rate // 100]
+    piece = rate // 100
+    power = wav[: len(wav) // piece * piece].view(-1, piece).square().mean(-1)  # of ten milliseconds each
+    loud = (power >= 1e-4 * power.max()).nonzero()[:, 0]
+    sounds = torch.tensor_split(loud, (loud.diff() > 25).nonzero()[:, 0] + 1)
+    speech = next(sound for sound in sounds if power.argmax() in sound)
+    return wav[speech[0] * piece : (speech[-1] + 1) * piece]
 
 
 def _read(path: Path) -> torch.Tensor:

@@ -28,7 +28,7 @@ from moshi_ref.inner_monologue import Word
 
 _ROOT = Path(__file__).resolve().parents[2]
 CACHE = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / "data" / "cache"
-VERSION = 3  # part of every cache's name: raise it when the same arguments would give different utterances
+VERSION = 4  # part of every cache's name: raise it when the same arguments would give different utterances
 
 SAMPLES, INDEX = "samples.int16", "index.jsonl"  # the two files of a cache
 

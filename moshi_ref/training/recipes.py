@@ -44,7 +44,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 6_500,
+    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 9_000,
                    LanguageRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000,
                    CodecRecipe(batch_size=32), 15_000, LanguageRecipe(batch_size=64)),
