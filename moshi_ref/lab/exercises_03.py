@@ -54,7 +54,7 @@ def check_dilated_step(dilated_step: Callable[[Tensor, Tensor, int, Tensor], tup
             "convolution without padding give then?",
             "<code>torch.nn.functional.conv1d(padded, weight, dilation=dilation)</code> gives exactly T outputs.",
             "The new past is the end of <em>padded</em>, not of x: with chunks of one sample, most of the past "
-            "is older than the chunk. Mind the case K = 1, where the past is empty and <code>[-0:]</code> is everything.",
+            "is older than the chunk. Mind the case K = 1: the past is empty, but <code>[-0:]</code> is everything.",
         ),
     )
 
@@ -131,8 +131,8 @@ def _try_overlap_add(overlap_add, kernel: int, stride: int) -> None:
             )
             expect(
                 tuple(partial.shape) == (kernel - stride,),
-                f"{case}: after chunk {number}, kernel - stride = {kernel - stride} samples still wait for later pieces, "
-                f"got {tuple(partial.shape)}.",
+                f"{case}: after chunk {number}, kernel - stride = {kernel - stride} samples still wait for later "
+                f"pieces, got {tuple(partial.shape)}.",
             )
             done.append(finished)
         expect(
@@ -141,6 +141,6 @@ def _try_overlap_add(overlap_add, kernel: int, stride: int) -> None:
         )
         expect(
             torch.allclose(torch.cat(done), whole[: 12 * stride], atol=1e-5),
-            f"{case}: the first chunk is right, a later one is not. The old partial belongs to the beginning of the new "
-            "chunk, and it can be longer than what the chunk finishes.",
+            f"{case}: the first chunk is right, a later one is not. The old partial belongs to the beginning of the "
+            "new chunk, and it can be longer than what the chunk finishes.",
         )

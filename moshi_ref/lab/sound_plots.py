@@ -13,12 +13,13 @@ from torch import Tensor
 from ..inner_monologue import Word
 from .figures import INK, MARK, Picture
 
-SECOND = "#b45f06"  # beside MARK: lighter in greyscale
+SECOND = "#b45f06"  # for marks and dashed lines
+LIGHT = "#f2b070"  # under a line in MARK: much lighter in greyscale
 FLOOR = -90  # decibels below full scale that are drawn white
 
 
 def decibels(wav: Tensor) -> float:
-    """The level of a sound (T,): its root mean square in decibels, 0 for samples of size 1."""
+    """The level of a sound (T,): its mean square in decibels, 0 for samples of size 1; silence reads -120."""
     return 10 * float(wav.square().mean().clamp(min=1e-12).log10())
 
 
@@ -41,21 +42,17 @@ def draw_spectrogram(axes: Axes, wav: Tensor, rate: int, window: int = 1024, hig
 
 
 def spectrograms(
-    sounds: Mapping[str, tuple[Tensor, int]],
-    window: int = 1024,
-    highest: float | None = None,
-    marks: Sequence[float] = (),
+    sounds: Mapping[str, tuple[Tensor, int, int]], highest: float | None = None, marks: Sequence[float] = ()
 ) -> Picture:
-    """Spectrograms (sound, rate) side by side over the same scale; dashed lines at the times `marks`, in seconds."""
+    """Spectrograms of (sound, rate, window) side by side; ticks at the times `marks`, in seconds."""
     figure = Picture(10, 2.7)
-    for axes, (name, (wav, rate)) in zip(
-        figure.subplots(1, len(sounds), squeeze=False)[0], sounds.items(), strict=True
-    ):
+    panels = figure.subplots(1, len(sounds), squeeze=False)[0]
+    for axes, (name, (wav, rate, window)) in zip(panels, sounds.items(), strict=True):
         draw_spectrogram(axes, wav, rate, window, highest)
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlabel("seconds", fontsize=8)
         for time in marks:
-            axes.axvline(time, color=SECOND, linewidth=0.8, linestyle=(0, (4, 4)))
+            axes.axvline(time, ymin=0.95, color=SECOND, linewidth=2)
     return figure
 
 
@@ -121,6 +118,28 @@ def curves(
     return figure
 
 
+def mel_figure(frequencies: Tensor, triangles: Tensor, shown: Sequence[int], mel: Tensor, seconds: float) -> Picture:
+    """Some of the triangles (bands, frequencies), and the mel spectrogram (bands, frames) that all of them make."""
+    figure = Picture(10, 2.8)
+    left, right = figure.subplots(1, 2)
+    for number, style in zip(shown, ("-", "--", "-.", ":"), strict=False):
+        inside = triangles[number].nonzero()[:, 0]
+        part = slice(max(0, int(inside[0]) - 1), int(inside[-1]) + 2)  # with the zeros at both feet
+        left.plot(frequencies[part] / 1000, triangles[number][part], style, color=MARK, label=f"band {number}")
+    left.set_xlabel("kHz", fontsize=8)
+    left.set_ylabel("weight", fontsize=8)
+    left.set_xlim(0, float(frequencies[-1]) / 1000)
+    left.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown))
+    levels = 20 * mel.clamp(min=1e-6).log10()
+    levels = levels.clamp(min=float(levels.max()) - 70)
+    right.imshow(levels.numpy(), origin="lower", aspect="auto", cmap="gray_r", extent=(0, seconds, 0, len(mel)))
+    right.set_xlabel("seconds", fontsize=8)
+    right.set_ylabel("band", fontsize=8)
+    _tidy(left)
+    right.tick_params(labelsize=8)
+    return figure
+
+
 def same_samples(rate: int, first: float, second: float, milliseconds: float = 1.5) -> Picture:
     """Two cosines (Hz) and the samples, `rate` a second, at which they meet."""
     figure = Picture(10, 2.4)
@@ -151,6 +170,7 @@ def influences(matrices: Mapping[str, Tensor]) -> Picture:
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlabel("input step", fontsize=8)
         axes.set_ylabel("output step", fontsize=8)
+        axes.tick_params(labelsize=8)
     return figure
 
 
@@ -191,7 +211,7 @@ def _draw_edges(axes: Axes, levels: list[np.ndarray], below: int, layer: Layer, 
             if source >= 0:
                 dark = step in wanted
                 found |= {source} if dark else set()
-                axes.plot((levels[below][source], place), (below, below + 1), color=INK if dark else "0.85",
+                axes.plot((levels[below][source], place), (below, below + 1), color=INK if dark else "0.75",
                           linewidth=1.1 if dark else 0.6, zorder=2 if dark else 1)  # fmt: skip
     return found
 
@@ -211,6 +231,7 @@ def stages(tensors: Mapping[str, Tensor], seconds: float) -> Picture:
         axes.set_yticks([])
         axes.set_title(name, fontsize=8, loc="left", pad=2)
     rows[-1].set_xlabel("seconds", fontsize=8)
+    rows[-1].tick_params(labelsize=8)
     return figure
 
 
@@ -226,7 +247,7 @@ def overlaps(cases: Mapping[str, tuple[Tensor, int]]) -> Picture:
                      linewidth=0.5, color=("0.55", "0.8")[number % 2])  # fmt: skip
             height[place] += piece
         axes.step(np.arange(len(height)), height, where="mid", color=MARK, linewidth=1.6)
-        axes.axvspan(stride * len(pieces) - 0.5, len(height) - 0.5, color="none", hatch="///", edgecolor="0.6")
+        axes.axvspan(stride * len(pieces) - 0.5, len(height) - 0.5, facecolor="none", hatch="///", edgecolor="0.3")
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlabel("output step; hatched: not finished", fontsize=8)
         _tidy(axes)
@@ -246,33 +267,51 @@ def reach(milliseconds: Tensor, strength: Tensor, first: float, frame: float) ->
     axes.axvline(first, color=SECOND, linestyle="--", linewidth=1.4)
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvspan(-frame, 0, color="0.9")
-    axes.text(first, top * 1e-5, " receptive field\n begins", fontsize=8, color=SECOND)
+    axes.text(first, top * 1.2, " receptive field begins", fontsize=8, color=SECOND)
     axes.text(-frame, top * 1.2, " one frame", fontsize=8)
     axes.text(0, top * 1.2, " future", fontsize=8)
     _tidy(axes)
     return figure
 
 
-def click_figure(good: Tensor, bad: Tensor, rate: int, size: int, frame: int, frames: int = 3) -> Picture:
-    """Two versions of a sound (T,): some frames of both from number `frame` on, and the spectrograms of both."""
-    figure = Picture(10, 4.6)
-    boxes = figure.subplot_mosaic([["waves", "waves"], ["good", "bad"]])
-    piece = slice(frame * size, (frame + frames) * size)
-    milliseconds = 1000 * np.arange(frames * size) / rate
-    axes = boxes["waves"]
-    axes.plot(milliseconds, bad[piece], color=SECOND, linewidth=1.2, label="each frame for itself")
-    axes.plot(milliseconds, good[piece], color=MARK, linewidth=0.8, label="with state")
-    for border in range(frames + 1):
-        axes.axvline(1000 * border * size / rate, color=INK, linestyle="--", linewidth=0.8)
-    axes.set_xlim(-2, 1000 * frames * size / rate + 2)
-    axes.set_xlabel(f"milliseconds since the beginning of frame {frame}; dashed: borders of frames", fontsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    for name, title, wav in (("good", "with state", good), ("bad", "each frame for itself", bad)):
-        draw_spectrogram(boxes[name], wav, rate, 512)
-        boxes[name].set_title(title, fontsize=9, loc="left")
-        boxes[name].set_xlabel("seconds", fontsize=8)
-    _tidy(axes)
+def click_figure(good: Tensor, bad: Tensor, rate: int, size: int) -> Picture:
+    """Two versions of a sound (F * size,): four frames of both around the border where `bad` jumps most, 6 ms around
+    this border, and by how much `bad` is louder around all borders."""
+    figure = Picture(10, 4.8)
+    boxes = figure.subplot_mosaic([["frames", "frames"], ["border", "average"]], height_ratios=(1, 1.2))
+    jumps = (bad - good).diff().abs()[2 * size - 1 : -2 * size : size]  # not at the first and the last borders
+    border = (2 + int(jumps.argmax())) * size
+    for name, margin in (("frames", 2 * size), ("border", rate // 160)):
+        axes, piece = boxes[name], slice(border - margin, border + margin)
+        milliseconds = 1000 * np.arange(-margin, margin) / rate
+        axes.plot(milliseconds, bad[piece], color=LIGHT, linewidth=2.6, label="each frame for itself")
+        axes.plot(milliseconds, good[piece], color=MARK, linewidth=0.8, label="with state")
+        axes.set_xlim(milliseconds[0], milliseconds[-1])
+        axes.set_xlabel("milliseconds; dashed: borders of frames", fontsize=8)
+        for dashed in range(-margin // size * size, margin + 1, size):
+            axes.axvline(1000 * dashed / rate, color=INK, linestyle="--", linewidth=0.8)
+    boxes["frames"].legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    _tidy(boxes["frames"], boxes["border"])
+    _draw_average(figure, boxes["average"], good, bad, rate, size)
     return figure
+
+
+def _draw_average(figure: Picture, axes: Axes, good: Tensor, bad: Tensor, rate: int, size: int) -> None:
+    """The power of `bad` in that of `good`, in decibels, as a spectrogram: the mean over all borders of frames."""
+    margin, window = rate // 50, torch.hann_window(128)
+    powers = []
+    for wav in (good, bad):
+        around = wav[size - margin : margin - size].unfold(0, 2 * margin, size)  # (borders, 2 * margin)
+        spectrum = torch.stft(around, 128, 12, window=window, pad_mode="constant", return_complex=True)
+        powers.append(spectrum.abs().square().mean(0))
+    louder = 10 * (powers[1] / powers[0]).log10()
+    image = axes.imshow(louder[:, 5:-5].numpy(), origin="lower", aspect="auto", cmap="gray_r", vmin=-10, vmax=10,
+                        extent=(-17.5, 17.5, 0, rate / 2000))  # fmt: skip
+    axes.set_xlabel("milliseconds around all borders", fontsize=8)
+    axes.set_ylabel("kHz", fontsize=8)
+    axes.set_title("dark: louder without state, light: quieter (dB)", fontsize=9, loc="left")
+    axes.tick_params(labelsize=8)
+    figure.colorbar(image, ax=axes).ax.tick_params(labelsize=8)
 
 
 def _tidy(*every: Axes) -> None:
