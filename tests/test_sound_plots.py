@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from moshi_ref import Word
 from moshi_ref.lab import sound_plots
-from moshi_ref.lab.widgets import window_panel
+from moshi_ref.lab.sound_widgets import window_panel
 
 RATE, SIZE = 24_000, 1920
 

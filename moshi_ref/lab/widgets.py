@@ -1,4 +1,4 @@
-"""Panels: ask a question of the small world, or with a recording of one's own; look at a sound through any window.
+"""Panels for notebook 00: ask a question of the small world, or with a recording of one's own.
 
 A panel needs a running kernel. On a page without one, a sentence stands in its place.
 """
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..audio import read_audio
 from ..corpus.small_world import DIGITS, TOPICS, Exchange, exchange
-from .sound_plots import spectrograms
 
 Ask = Callable[[Exchange, str], None]  # the question and the name of the voice
 Listen = Callable[[Tensor], None]  # a sound (T,) at 24 kHz
@@ -80,23 +79,6 @@ def recording_panel(listen: Listen) -> Panel:
     button.on_click(clicked)
     note = "Here is an upload button for a sound file when the notebook runs with a kernel."
     return Panel((upload, button), output, note)
-
-
-def window_panel(wav: Tensor, rate: int) -> Panel:
-    """A slider for the length of the window through which the spectrogram of the sound (T,) is made."""
-    lengths = [2**power for power in range(5, 14)]
-    slider = ipywidgets.SelectionSlider(options=lengths, value=1024, description="window")
-    output = ipywidgets.Output()
-
-    def moved(change):
-        with output:
-            clear_output(wait=True)
-            rows, lasts = rate / change["new"], 1000 * change["new"] / rate
-            title = f"rows {rows:.1f} Hz apart, a window lasts {lasts:.1f} ms"
-            display(spectrograms({title: (wav, rate, change["new"])}))
-
-    slider.observe(moved, names="value")
-    return Panel((slider,), output, "Here is a slider for the window's length when the notebook runs with a kernel.")
 
 
 def read_upload(file) -> tuple[Tensor, list[str]]:
