@@ -22,11 +22,22 @@ import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..corpus.augment import add_noise, change_level, telephone
 from ..corpus.utterances import PHONES, Utterance, phone_frames
 from ..mimi import Mimi
+from .balancer import Balancer
 from .codebooks import quantize_split
+from .discriminator import (
+    DiscriminatorConfig,
+    MultiScaleSTFTDiscriminator,
+    adversarial,
+    feature_matching,
+    hinge_fake,
+    hinge_real,
+)
 
 LISTEN = 1  # half frames by which the phoneme targets lag the sound: time to recognise a phoneme
 
@@ -36,11 +47,22 @@ class CodecRecipe:
     batch_size: int = 8
     frames: int = 12  # 0.96 s: longer than the context of Mimi's Transformers
     learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.8, 0.99)
     unquantized_steps: int = 300  # the autoencoder learns first, then the codebooks start from k-means
-    mel: float = 1.0
-    wave: float = 1.0
+    skipped: float = 0.5  # share of the sequences that are not quantized after that, either
     commitment: float = 0.25
     phones: float = 0.4
+    # Weights of the losses of the sound, for the balancer; 0 leaves one out. Kyutai's released model was trained
+    # without the first two.
+    mel: float = 1.0
+    wave: float = 1.0
+    adversarial: float = 0.0
+    features: float = 0.0
+    discriminator: DiscriminatorConfig = DiscriminatorConfig(filters=8, windows=(1024, 512, 256))
+
+
+BALANCED = ("mel", "wave", "adversarial", "features")
+AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is kept of them
 
 
 class MelLoss(nn.Module):
@@ -75,17 +97,32 @@ class Source:
 
 
 class CodecTask:
-    """What `training.loop.train` needs to train a Mimi."""
+    """What `training.loop.train` needs to train a Mimi.
+
+    Codec and discriminator learn in one step, from one sum of losses: where the codec is judged, the discriminator's
+    weights are constants, and where the discriminator learns, the codec's output is one.
+    """
 
     def __init__(self, mimi: Mimi, sources: Sequence[Source], recipe: CodecRecipe, device: torch.device):
         self.mimi, self.sources, self.recipe, self.device = mimi, sources, recipe, device
         # Two phonemes a frame, one for each half of its 80 ms.
         self.phone_head = nn.Linear(mimi.config.seanet.dim, 2 * len(PHONES))
-        self.modules = nn.ModuleDict({"mimi": mimi, "phone_head": self.phone_head}).to(device).train()
+        self.discriminator = MultiScaleSTFTDiscriminator(recipe.discriminator)
+        self.balancer = Balancer({name: getattr(recipe, name) for name in BALANCED if getattr(recipe, name)})
+        self.average = AveragedModel(mimi, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE), use_buffers=True)
+        self.modules = nn.ModuleDict({
+            "mimi": mimi, "phone_head": self.phone_head, "discriminator": self.discriminator,
+            "balancer": self.balancer, "average": self.average,
+        }).to(device).train()  # fmt: skip
         self.mel = MelLoss(mimi.config.sample_rate).to(device)
+        transformers = [*mimi.encoder_transformer.parameters(), *mimi.decoder_transformer.parameters()]
+        inside = {id(parameter) for parameter in transformers}
+        learnt = [*mimi.parameters(), *self.phone_head.parameters(), *self.discriminator.parameters()]
+        others = [parameter for parameter in learnt if id(parameter) not in inside]
         self.optimizer = torch.optim.AdamW(
-            self.modules.parameters(), lr=recipe.learning_rate, betas=(0.8, 0.99), weight_decay=1e-4
-        )
+            [{"params": transformers, "weight_decay": 5e-2}, {"params": others, "weight_decay": 0.0}],
+            lr=recipe.learning_rate, betas=recipe.betas,
+        )  # fmt: skip
 
     def crop(self, rng: random.Random) -> tuple[Tensor, Tensor]:
         """A piece of an utterance with silence around it: sound (T,), phonemes (2 * F,)."""
@@ -111,23 +148,37 @@ class CodecTask:
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
+        if step > 0:
+            self.average.update_parameters(self.mimi)  # with the weights that the last step has made
         recipe, (wav, phones) = self.recipe, self.batch(rng)
         latent = self.mimi.encode_latent(wav)  # (B, D, F)
         if step < recipe.unquantized_steps:
             quantized, semantic, commitment = latent, latent, latent.new_zeros(())
         else:
-            used = self._dropout(len(wav))
-            quantized, semantic, commitment, _ = quantize_split(self.mimi.quantizer, latent, used)
+            quantized, semantic, commitment, _ = quantize_split(self.mimi.quantizer, latent, self._dropout(len(wav)))
+            skipped = torch.rand(len(wav), 1, 1, device=self.device) < recipe.skipped
+            quantized = torch.where(skipped, latent, quantized)
         output = self.mimi.decode_latent(quantized)
         logits = self.phone_head(semantic.transpose(1, 2)).unflatten(-1, (2, -1)).flatten(1, 2)  # (B, 2F, P)
         losses = {
-            "mel": self.mel(output[:, 0], wav[:, 0]),
-            "wave": F.l1_loss(output, wav),
             "commitment": commitment,
             "phones": F.cross_entropy(logits.flatten(0, 1), phones.flatten()),
+            **self.sound_losses(output, wav),
         }
-        losses["loss"] = sum(getattr(recipe, name) * value for name, value in losses.items())
+        aside = recipe.commitment * commitment + recipe.phones * losses["phones"]
+        losses["loss"] = aside + self.balancer(losses, output) + losses.get("discriminator", 0.0)
         losses["phone_accuracy"] = (logits.argmax(-1) == phones).float().mean()
+        return losses
+
+    def sound_losses(self, output: Tensor, wav: Tensor) -> dict[str, Tensor]:
+        """How far the output (B, 1, T) is from the original, in the ears of the losses that the recipe uses; and
+        how well the discriminator tells them apart."""
+        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
+        if self.recipe.adversarial or self.recipe.features:
+            constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+            judged, real = functional_call(self.discriminator, constants, (output,)), self.discriminator(wav)
+            losses["adversarial"], losses["features"] = adversarial(judged), feature_matching(judged, real)
+            losses["discriminator"] = hinge_real(real) + hinge_fake(self.discriminator(output.detach()))
         return losses
 
     def _dropout(self, rows: int) -> Tensor:
@@ -146,10 +197,12 @@ class DecoderTask(CodecTask):
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
+        if step > 0:
+            self.average.update_parameters(self.mimi)
         wav, _ = self.batch(rng)
         with torch.no_grad():
             quantized = self.mimi.quantizer.decode(self.mimi.encode(wav))
         output = self.mimi.decode_latent(quantized)
-        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
-        losses["loss"] = self.recipe.mel * losses["mel"] + self.recipe.wave * losses["wave"]
+        losses = self.sound_losses(output, wav)
+        losses["loss"] = self.balancer(losses, output) + losses.get("discriminator", 0.0)
         return losses
