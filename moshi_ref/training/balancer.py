@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .distribution import mean
+
 DECAY = 0.99  # of the running mean
 
 
@@ -28,7 +30,7 @@ class Balancer(nn.Module):
         """Losses that were computed from output (B, 1, T) -> a scalar: its value is their weighted sum, its gradient
         with respect to the output the balanced one."""
         gradients = [torch.autograd.grad(losses[name], output, retain_graph=True)[0] for name in self.weights]
-        lengths = torch.stack([g.flatten(1).norm(dim=1).mean() for g in gradients])  # (L,)
+        lengths = mean(torch.stack([g.flatten(1).norm(dim=1).mean() for g in gradients]))  # (L,)
         self.lengths.mul_(DECAY).add_((1 - DECAY) * lengths)
         weights = torch.tensor(list(self.weights.values()), device=output.device)
         scales = weights * self.lengths[0] / self.lengths.clamp(min=1e-12)  # (L,)

@@ -99,7 +99,8 @@ def adversarial(fake: Sequence[Verdict]) -> Tensor:
 
 def feature_matching(fake: Sequence[Verdict], real: Sequence[Verdict]) -> Tensor:
     """The layers of the discriminator should see the same in the output as in the original: the mean difference, as
-    a share of the mean size."""
-    seen, wanted = ([x for v in verdicts for x in v.features] for verdicts in (fake, real))
-    pairs = list(zip(seen, wanted, strict=True))
-    return sum(F.l1_loss(f, r.detach()) / r.detach().abs().mean().clamp(min=1e-6) for f, r in pairs) / len(pairs)
+    a share of the mean size, of each row."""
+    seen, wanted = ([x.flatten(1) for v in verdicts for x in v.features] for verdicts in (fake, real))  # (B, ...)
+    pairs = [(f, r.detach()) for f, r in zip(seen, wanted, strict=True)]
+    shares = [((f - r).abs().mean(1) / r.abs().mean(1).clamp(min=1e-6)).mean() for f, r in pairs]
+    return sum(shares) / len(shares)
