@@ -114,9 +114,9 @@ class Crop:
     phones: tuple[Phone, ...]
 
 
-def normalized_layers(mimi: Mimi) -> list[nn.Module]:
-    """The layers whose weights have a norm of their own while they learn: SEANet's convolutions."""
-    layers = [*mimi.encoder.modules(), *mimi.decoder.modules()]
+def convolutions(*seanets: nn.Module) -> list[nn.Module]:
+    """The layers whose weights have a norm of their own while they learn."""
+    layers = [layer for seanet in seanets for layer in seanet.modules()]
     return [layer for layer in layers if isinstance(layer, StreamingConv1d | StreamingConvTranspose1d)]
 
 
@@ -125,7 +125,7 @@ def folded(mimi: Mimi) -> Mimi:
     plain = Mimi(mimi.config)
     weights = {name: w for name, w in mimi.state_dict().items() if ".parametrizations." not in name}
     names = {layer: name for name, layer in mimi.named_modules()}
-    weights |= {f"{names[layer]}.weight": layer.weight.detach() for layer in normalized_layers(mimi)}
+    weights |= {f"{names[layer]}.weight": layer.weight.detach() for layer in convolutions(mimi.encoder, mimi.decoder)}
     plain.load_state_dict(weights)
     return plain
 
@@ -137,11 +137,13 @@ class CodecTask:
     weights are constants, and where the discriminator learns, the codec's output is one.
     """
 
+    learning = ("encoder", "decoder")  # which SEANets
+
     def __init__(self, mimi: Mimi, sources: Sequence[Source], recipe: CodecRecipe, device: torch.device,
                  teacher: Teacher | None = None):
         self.mimi, self.sources, self.recipe, self.device = folded(mimi), sources, recipe, device
         self.teacher = PhoneTeacher() if teacher is None else teacher
-        for layer in normalized_layers(self.mimi):
+        for layer in convolutions(*(getattr(self.mimi, part) for part in self.learning)):
             weight_norm(layer)
         self.projection = nn.Linear(mimi.config.seanet.dim, self.teacher.width)
         self.discriminator = MultiScaleSTFTDiscriminator(recipe.discriminator)
@@ -242,6 +244,8 @@ class DecoderTask(CodecTask):
     The codes stay what they are. So a language model can be trained on them at the same time, and the voice
     that will speak its answers gets better meanwhile.
     """
+
+    learning = ("decoder",)
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
