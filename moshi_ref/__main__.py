@@ -22,7 +22,7 @@ from .moshi import MoshiStream
 from .rq_transformer import Sampling
 from .talk import talk
 from .training import recipes
-from .training.loop import pick_device
+from .training.distribution import pick_device
 from .training.recogniser import train_recogniser
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"

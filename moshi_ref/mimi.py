@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .rvq import SplitResidualVectorQuantizer
+from .rvq import ResidualVectorQuantizer, SplitResidualVectorQuantizer
 from .seanet import (
     ChainState,
     ConvState,
@@ -43,6 +43,7 @@ class MimiConfig:
     entries: int  # in each codebook
     codebook_dim: int
     sample_rate: int = field(default=24_000)
+    split: bool = True  # False: one residual stack, whose first codebook serves both masters (Table 3 of the paper)
 
     @property
     def frame_size(self) -> int:
@@ -90,9 +91,8 @@ class Mimi(nn.Module):
         self.encoder = SEANetEncoder(config.seanet)
         self.encoder_transformer = Transformer(config.transformer)
         self.downsample = StreamingConv1d(dim, dim, 4, stride=2, bias=False, replicate=True, gain=1.0)
-        self.quantizer = SplitResidualVectorQuantizer(
-            dim, config.codebook_dim, config.codebooks, config.entries
-        )
+        quantizer = SplitResidualVectorQuantizer if config.split else ResidualVectorQuantizer
+        self.quantizer = quantizer(dim, config.codebook_dim, config.codebooks, config.entries)
         self.upsample = StreamingConvTranspose1d(dim, dim, 4, stride=2, groups=dim, bias=False)
         self.decoder_transformer = Transformer(config.transformer)
         self.decoder = SEANetDecoder(config.seanet)

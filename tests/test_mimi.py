@@ -1,5 +1,7 @@
 """Mimi, the codec."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import chunkings, close, tiny_mimi, without_gradient
@@ -173,3 +175,11 @@ def test_a_number_of_codebooks_that_do_not_exist_is_refused(mimi, codebooks):
 def test_codes_that_are_none_are_refused(mimi, codes, named):
     with pytest.raises(ValueError, match=named):
         mimi.decode(codes)
+
+
+def test_without_the_split_there_is_one_residual_stack():
+    mimi, wav = Mimi(replace(tiny_mimi(), split=False)), 0.1 * torch.randn(2, 1, 4 * 1920)
+    codes = mimi.encode(wav, codebooks=4)
+    assert codes.shape == (2, 4, 4) and mimi.decode(codes).shape == wav.shape
+    assert torch.equal(mimi.encode(wav, codebooks=2), codes[:, :2])
+    assert len(mimi.quantizer.codebooks) == 4

@@ -7,7 +7,7 @@ import torch
 
 from moshi_ref.corpus import utterances as module
 from moshi_ref.corpus.fsdd import DigitRecording
-from moshi_ref.corpus.small_world import TOPICS, exchange, held_out, sentences
+from moshi_ref.corpus.small_world import TOPICS, Exchange, exchange, held_out, sentences
 from moshi_ref.corpus.utterances import (
     PHONES,
     human_utterance,
@@ -25,6 +25,7 @@ from moshi_ref.corpus.voices import (
     Voice,
     synthesize,
 )
+from moshi_ref.corpus.words import TEST_WORDS, TRAIN_WORDS
 
 VOICE = Voice("en-us+m3")
 
@@ -96,7 +97,7 @@ def test_phones_become_frames():
 
 
 def test_phones_cover_every_accent():
-    assert PHONES[0] == "" and len(PHONES) < 64 and list(PHONES) == sorted(set(PHONES))
+    assert PHONES[0] == "" and len(PHONES) < 128 and list(PHONES) == sorted(set(PHONES))
     texts = [*sentences()[:19], "what is plus", "repeat", "which is more or"]
     spoken = {p.symbol for a in ENGLISH for t in texts for p in synthesize(t, Voice(f"{a}+m3")).phones}
     assert spoken <= set(PHONES)
@@ -114,6 +115,19 @@ def test_sets_of_utterances(role, split, cache):
         variants = {"train": TRAIN_VARIANTS, "test": TEST_VARIANTS}[split] if role == "user" else ("f3",)
         assert item.speaker.split("+")[1] in variants
     assert {item.exchange.topic for item in items} == set(TOPICS)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_readings(split, tmp_path):
+    items = utterances("reader", split, 12, seed=0, folder=tmp_path)
+    words = {"train": TRAIN_WORDS, "test": TEST_WORDS}[split]
+    for item in items:
+        assert {phone.symbol for phone in item.phones} <= set(PHONES)
+        assert item.text.split() == [word.text for word in item.words] and set(item.text.split()) <= set(words)
+        assert item.exchange == Exchange("reading", item.text, item.text, ())
+        assert item.speaker.split("+")[1] in {"train": TRAIN_VARIANTS, "test": TEST_VARIANTS}[split] + ("f3",)
+    assert not set(TRAIN_WORDS) & set(TEST_WORDS)
+    assert len({item.speaker for item in items}) > 5
 
 
 def test_cache_is_read_without_synthesis(tmp_path, monkeypatch):

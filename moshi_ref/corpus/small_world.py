@@ -25,12 +25,12 @@ TOPICS = tuple(TEMPLATES)
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question, its only right answer, and the two digits it is about."""
+    """One question, its only right answer, and the two digits it is about (none for words that are only read)."""
 
     topic: str
     question: str
     answer: str
-    operands: tuple[int, int]
+    operands: tuple[int, ...]
 
 
 def held_out(a: int, b: int) -> bool:

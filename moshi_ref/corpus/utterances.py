@@ -24,6 +24,7 @@ from moshi_ref.corpus.augment import change_speed
 from moshi_ref.corpus.fsdd import DigitRecording
 from moshi_ref.corpus.small_world import DIGITS, Exchange, exchange, held_out_pairs, known_pairs
 from moshi_ref.corpus.voices import SAMPLE_RATE, Phone, Voice, moshi_voice, synthesize, user_voice
+from moshi_ref.corpus.words import reading
 from moshi_ref.inner_monologue import Word
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -56,9 +57,12 @@ class Utterance:
 # Every phone of every accent; "" is silence. Accents write the same vowel differently, and so it stays.
 PHONES = (
     "",
-    "aɪ", "e", "ei", "eɪ", "f", "i", "iə", "k", "l", "m", "n", "o", "oə", "oʊ", "p",
-    "r", "s", "t", "tʃ", "t̪", "u", "v", "w", "z", "ɒ", "ɔ", "ɔə", "ɔɪ", "ɔɹ", "ə",
-    "əu", "əɪ", "əɹ", "əʊ", "ɛ", "ɜ", "ɪ", "ɹ", "ʉ", "ʊ", "ʌ", "ʌʊ", "ʍ", "θ", "ᵻ",
+    "a", "aa", "aɪ", "aɪə", "aɪɚ", "aʊ", "b", "d", "dʒ", "e", "ei", "eə", "eɪ", "f", "h", "i",
+    "iə", "j", "k", "l", "m", "n", "n̩", "o", "oə", "oɪ", "oʊ", "p", "r", "s", "t", "tʃ",
+    "t̪", "u", "v", "w", "z", "æ", "æʊ", "ð", "ŋ", "ɐ", "ɑ", "ɑə", "ɑɹ", "ɒ", "ɔ", "ɔə",
+    "ɔɪ", "ɔɹ", "ə", "əl", "əu", "əɪ", "əɹ", "əʊ", "ɚ", "ɛ", "ɛə", "ɛɹ", "ɜ", "ɡ", "ɪ", "ɪɹ",
+    "ɹ", "ɾ", "ʃ", "ʉ", "ʉɹ", "ʊ", "ʊə", "ʊɹ", "ʌ", "ʌɹ", "ʌʉ", "ʌʊ", "ʍ", "ʒ", "ʔ", "ʲ",
+    "θ", "ᵻ",
 )  # fmt: skip
 
 
@@ -117,6 +121,13 @@ def render_moshi(about: Exchange, voice: Voice) -> Utterance:
     return _render(about.answer, about, voice)
 
 
+def render_reader(rng: random.Random, split: str) -> Utterance:
+    """Somebody reads a few words, Moshi in every third case."""
+    text = reading(rng, split)
+    voice = moshi_voice(rng) if rng.random() < 1 / 3 else user_voice(rng, split)
+    return _render(text, Exchange("reading", text, text, ()), voice)
+
+
 @functools.lru_cache
 def _digit_symbols(digit: int) -> tuple[str, ...]:
     return tuple(phone.symbol for phone in synthesize(DIGITS[digit], Voice("en-us")).phones)
@@ -165,11 +176,13 @@ class UtteranceSet(Sequence[Utterance]):
 
     def __getitem__(self, i: int) -> Utterance:
         entry = self.entries[i]
-        topic, a, b = entry["exchange"]
+        topic, *operands = entry["exchange"]
+        text = entry["text"]
+        about = exchange(topic, *operands) if operands else Exchange(topic, text, text, ())
         wav = torch.from_numpy(self.samples[entry["begin"] : entry["end"]].astype(np.float32)) / 32767
         words = tuple(Word(*word) for word in entry["words"])
         phones = tuple(Phone(*phone) for phone in entry["phones"])
-        return Utterance(wav, entry["text"], words, phones, exchange(topic, a, b), entry["speaker"])
+        return Utterance(wav, text, words, phones, about, entry["speaker"])
 
 
 def _write(items: Iterator[Utterance], folder: Path) -> None:
@@ -197,6 +210,9 @@ def _random_utterances(role: str, split: str, count: int, seed: int) -> Iterator
     rng = random.Random(seed)
     pairs = known_pairs if split == "train" else held_out_pairs
     for _ in range(count):
+        if role == "reader":
+            yield render_reader(rng, split)
+            continue
         topic = rng.choices(list(TOPIC_WEIGHTS), list(TOPIC_WEIGHTS.values()))[0]
         about = exchange(topic, *rng.choice(pairs(topic)))
         if role == "user":
@@ -206,15 +222,15 @@ def _random_utterances(role: str, split: str, count: int, seed: int) -> Iterator
 
 
 def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACHE) -> UtteranceSet:
-    """`count` random utterances of role "user" or "moshi".
+    """`count` random utterances of role "user", "moshi" or "reader".
 
-    Split "train" draws known pairs and training voices, "test" held-out pairs and test voices. The first call
+    Split "train" draws known pairs, words and voices, "test" held-out ones. The first call
     renders the utterances and writes them below `folder`; later calls with the same arguments only open the
     files. A set gets its name when it is complete: an interrupted call leaves no half of one behind.
     """
-    if role not in ("user", "moshi") or split not in ("train", "test") or count < 1:
+    if role not in ("user", "moshi", "reader") or split not in ("train", "test") or count < 1:
         raise ValueError(
-            'utterances needs role "user" or "moshi", split "train" or "test" and count of at least 1, '
+            'utterances needs role "user", "moshi" or "reader", split "train" or "test" and count of at least 1, '
             f"got {role!r}, {split!r} and {count}"
         )
     folder = Path(folder)

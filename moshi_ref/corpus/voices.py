@@ -116,7 +116,7 @@ class Speech:
 
 def base_symbol(symbol: str) -> str:
     """The phone without its marks of stress and length: "ˈiː" becomes "i"."""
-    return "".join(mark for mark in symbol if mark not in "ˈˌːˑ")
+    return "".join(mark for mark in symbol if mark not in "ˈˌːˑ:")
 
 
 @functools.lru_cache

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy
 import torch
 
-from ..training.loop import pick_device
+from ..training.distribution import pick_device
 
 NAMES = ("smoke", "cpu", "gpu")
 VARIABLE = "MOSHI_REF_PROFILE"

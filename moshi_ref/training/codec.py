@@ -1,15 +1,21 @@
-"""Training Mimi: reconstruction, codebooks, and a semantic codebook that knows the phonemes.
+"""Training Mimi: to sound like the original, in few bits, with a first codebook that knows what is said.
 
-The loss of a batch of short crops is a weighted sum of
+The losses of a batch of short crops:
 
-    mel         L1 between log-mel spectrograms of original and output, at three resolutions
-    wave        L1 between the samples
-    commitment  the encoder stays near the codebook entries
-    phones      cross-entropy of the phoneme, read linearly off the quantized semantic latent
+    mel           L1 between log-mel spectrograms of original and output, at three resolutions
+    wave          L1 between the samples
+    adversarial   the discriminator should take the output for an original
+    features      the discriminator's layers should see the same in both
+    commitment    the encoder stays near the codebook entries
+    distillation  the quantized semantic latent, seen through a linear projection, points where the teacher points
 
-The last is our offline stand-in for the paper's distillation of WavLM into the first codebook (section
-3.3.3): the synthesizer knows which phoneme sounds when, so codebook 0 can be taught what is being said.
-The paper's adversarial losses are not used here.
+The first four are about the sound, and the balancer weighs them against each other. Kyutai trained with all of
+them, and found that listeners like the model better that is trained without `mel` and `wave` (section 3.3.3 and
+Table 4); a small model on a small machine learns little without.
+
+Besides: the quantizer is left out for half of the sequences, so that the decoder learns from clean latents too; a
+random number of codebooks is used (quantizer dropout), so that a few of them are worth something without the others;
+and what is kept of the weights is their running mean.
 
 Shapes: B batch, T samples, F frames.
 """
@@ -22,25 +28,50 @@ import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.parametrizations import weight_norm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..corpus.augment import add_noise, change_level, telephone
-from ..corpus.utterances import PHONES, Utterance, phone_frames
+from ..corpus.utterances import Utterance
+from ..corpus.voices import Phone
 from ..mimi import Mimi
-from .codebooks import quantize_split
-
-LISTEN = 1  # half frames by which the phoneme targets lag the sound: time to recognise a phoneme
+from ..seanet import StreamingConv1d, StreamingConvTranspose1d
+from .balancer import Balancer
+from .codebooks import quantize, quantize_split
+from .discriminator import (
+    DiscriminatorConfig,
+    MultiScaleSTFTDiscriminator,
+    adversarial,
+    feature_matching,
+    hinge_fake,
+    hinge_real,
+)
+from .distillation import PhoneTeacher, Teacher, distillation, pool
+from .distribution import share
 
 
 @dataclass(frozen=True)
 class CodecRecipe:
     batch_size: int = 8
-    frames: int = 12  # 0.96 s: longer than the context of Mimi's Transformers
+    frames: int = 12  # 0.96 s: longer than the context of the tiny Mimi's Transformers
     learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 5e-2  # of the Transformers alone
     unquantized_steps: int = 300  # the autoencoder learns first, then the codebooks start from k-means
+    skipped: float = 0.5  # share of the sequences that are not quantized after that, either
+    commitment: float = 0.02
+    distillation: float = 1.0  # 0: without a teacher
+    # Weights of the losses of the sound, for the balancer; 0 leaves one out.
     mel: float = 1.0
-    wave: float = 1.0
-    commitment: float = 0.25
-    phones: float = 0.4
+    wave: float = 0.1
+    adversarial: float = 0.0
+    features: float = 0.0
+    discriminator: DiscriminatorConfig = DiscriminatorConfig(filters=8, windows=(1024, 512, 256))
+
+
+BALANCED = ("mel", "wave", "adversarial", "features")
+AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is kept of them
 
 
 class MelLoss(nn.Module):
@@ -74,21 +105,70 @@ class Source:
     augmented: bool
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A piece of an utterance. wav, clean: (T,), with and without augmentation; the phones' times begin with it."""
+
+    wav: Tensor
+    clean: Tensor
+    phones: tuple[Phone, ...]
+
+
+def convolutions(*seanets: nn.Module) -> list[nn.Module]:
+    """The layers whose weights have a norm of their own while they learn."""
+    layers = [layer for seanet in seanets for layer in seanet.modules()]
+    return [layer for layer in layers if isinstance(layer, StreamingConv1d | StreamingConvTranspose1d)]
+
+
+def folded(mimi: Mimi) -> Mimi:
+    """A copy on the CPU in which direction and norm of each weight are one weight again, as Mimi is used and stored."""
+    plain = Mimi(mimi.config)
+    weights = {name: w for name, w in mimi.state_dict().items() if ".parametrizations." not in name}
+    names = {layer: name for name, layer in mimi.named_modules()}
+    weights |= {f"{names[layer]}.weight": layer.weight.detach() for layer in convolutions(mimi.encoder, mimi.decoder)}
+    plain.load_state_dict(weights)
+    return plain
+
+
 class CodecTask:
-    """What `training.loop.train` needs to train a Mimi."""
+    """What `training.loop.train` needs to train a Mimi.
 
-    def __init__(self, mimi: Mimi, sources: Sequence[Source], recipe: CodecRecipe, device: torch.device):
-        self.mimi, self.sources, self.recipe, self.device = mimi, sources, recipe, device
-        # Two phonemes a frame, one for each half of its 80 ms.
-        self.phone_head = nn.Linear(mimi.config.seanet.dim, 2 * len(PHONES))
-        self.modules = nn.ModuleDict({"mimi": mimi, "phone_head": self.phone_head}).to(device).train()
+    Codec and discriminator learn in one step, from one sum of losses: where the codec is judged, the discriminator's
+    weights are constants, and where the discriminator learns, the codec's output is one.
+    """
+
+    learning = ("encoder", "decoder")  # which SEANets
+
+    def __init__(self, mimi: Mimi, sources: Sequence[Source], recipe: CodecRecipe, device: torch.device,
+                 teacher: Teacher | None = None):
+        self.mimi, self.sources, self.recipe, self.device = folded(mimi), sources, recipe, device
+        self.teacher = PhoneTeacher() if teacher is None else teacher
+        for layer in convolutions(*(getattr(self.mimi, part) for part in self.learning)):
+            weight_norm(layer)
+        self.projection = nn.Linear(mimi.config.seanet.dim, self.teacher.width)
+        self.discriminator = MultiScaleSTFTDiscriminator(recipe.discriminator)
+        self.balancer = Balancer({name: getattr(recipe, name) for name in BALANCED if getattr(recipe, name)})
+        self.average = AveragedModel(self.mimi, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+        self.modules = nn.ModuleDict({
+            "mimi": self.mimi, "projection": self.projection, "discriminator": self.discriminator,
+            "balancer": self.balancer, "average": self.average,
+        }).to(device).train()  # fmt: skip
         self.mel = MelLoss(mimi.config.sample_rate).to(device)
+        transformers = [*self.mimi.encoder_transformer.parameters(), *self.mimi.decoder_transformer.parameters()]
+        inside = {id(parameter) for parameter in transformers}
+        others = [p for p in [*self.mimi.parameters(), *self.projection.parameters()] if id(p) not in inside]
         self.optimizer = torch.optim.AdamW(
-            self.modules.parameters(), lr=recipe.learning_rate, betas=(0.8, 0.99), weight_decay=1e-4
-        )
+            [{"params": transformers, "weight_decay": recipe.weight_decay}, {"params": others},
+             {"params": list(self.discriminator.parameters())}],
+            lr=recipe.learning_rate, betas=recipe.betas, weight_decay=0.0,
+        )  # fmt: skip
 
-    def crop(self, rng: random.Random) -> tuple[Tensor, Tensor]:
-        """A piece of an utterance with silence around it: sound (T,), phonemes (2 * F,)."""
+    def trained(self) -> Mimi:
+        """The Mimi that the training has made so far: the running mean of the weights."""
+        return folded(self.average.module).eval()
+
+    def crop(self, rng: random.Random) -> Crop:
+        """A piece of an utterance with silence around it."""
         config = self.mimi.config
         source = rng.choices(self.sources, [s.weight for s in self.sources])[0]
         utterance = source.utterances[rng.randrange(len(source.utterances))]
@@ -96,45 +176,66 @@ class CodecTask:
         before = config.frame_size * 8
         whole = F.pad(utterance.wav, (before, length))  # silence on both sides
         start = rng.randrange(before // 2, max(before, before + len(utterance.wav) - length // 2))
-        half = 2 * config.frame_rate
-        shift = (before - start) / config.sample_rate + LISTEN / half
-        phones = [type(p)(p.symbol, p.start + shift, p.end + shift) for p in utterance.phones]
-        wav = whole[start : start + length]
+        shift = (before - start) / config.sample_rate
+        phones = tuple(Phone(p.symbol, p.start + shift, p.end + shift) for p in utterance.phones)
+        wav = clean = whole[start : start + length]
         if source.augmented:
             wav = add_noise(change_level(telephone(wav, rng), rng), rng)
-        return wav, phone_frames(phones, 2 * self.recipe.frames, half)
+        return Crop(wav, clean, phones)
 
     def batch(self, rng: random.Random) -> tuple[Tensor, Tensor]:
-        """Random crops: sound (B, 1, T), phonemes (B, 2 * F)."""
-        wav, phones = zip(*(self.crop(rng) for _ in range(self.recipe.batch_size)), strict=True)
-        return torch.stack(wav)[:, None].to(self.device), torch.stack(phones).to(self.device)
+        """This process's rows of a batch of random crops: sound (B, 1, T), what the teacher says (B, F, E)."""
+        seeds = [rng.getrandbits(60) for _ in range(self.recipe.batch_size)]
+        crops = [self.crop(random.Random(seed)) for seed in seeds[share(len(seeds))]]
+        wav, clean = (torch.stack([getattr(c, name) for c in crops]).to(self.device) for name in ("wav", "clean"))
+        return wav[:, None], pool(self.teacher(clean, [c.phones for c in crops]))
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
-        recipe, (wav, phones) = self.recipe, self.batch(rng)
+        self.remember(step)
+        recipe, (wav, wanted) = self.recipe, self.batch(rng)
         latent = self.mimi.encode_latent(wav)  # (B, D, F)
+        used, skipped = self.chances()
         if step < recipe.unquantized_steps:
             quantized, semantic, commitment = latent, latent, latent.new_zeros(())
         else:
-            used = self._dropout(len(wav))
-            quantized, semantic, commitment, _ = quantize_split(self.mimi.quantizer, latent, used)
+            quantizing = quantize_split if self.mimi.config.split else quantize
+            quantized, semantic, commitment, _ = quantizing(self.mimi.quantizer, latent, used)
+            quantized = torch.where(skipped[:, None, None], latent, quantized)
         output = self.mimi.decode_latent(quantized)
-        logits = self.phone_head(semantic.transpose(1, 2)).unflatten(-1, (2, -1)).flatten(1, 2)  # (B, 2F, P)
         losses = {
-            "mel": self.mel(output[:, 0], wav[:, 0]),
-            "wave": F.l1_loss(output, wav),
             "commitment": commitment,
-            "phones": F.cross_entropy(logits.flatten(0, 1), phones.flatten()),
+            "distillation": distillation(self.projection(semantic.transpose(1, 2)), wanted),
+            **self.sound_losses(output, wav),
         }
-        losses["loss"] = sum(getattr(recipe, name) * value for name, value in losses.items())
-        losses["phone_accuracy"] = (logits.argmax(-1) == phones).float().mean()
+        aside = recipe.commitment * commitment + recipe.distillation * losses["distillation"]
+        losses["loss"] = aside + self.balancer(losses, output) + losses.get("discriminator", 0.0)
         return losses
 
-    def _dropout(self, rows: int) -> Tensor:
-        """Quantizer dropout: half of the rows use all codebooks, the others 1 to all of them, (B,)."""
-        count = self.mimi.config.codebooks
-        some = torch.randint(1, count + 1, (rows,))
-        return torch.where(torch.rand(rows) < 0.5, some, torch.tensor(count)).to(self.device)
+    def remember(self, step: int) -> None:
+        """Take the weights that the last step has made into the running mean."""
+        if step > 0:
+            self.average.update_parameters(self.mimi)
+
+    def chances(self) -> tuple[Tensor, Tensor]:
+        """For this process's rows: how many codebooks are used (B,), half of the time all of them; and whether the
+        quantizer is left out (B,)."""
+        rows, count = self.recipe.batch_size, self.mimi.config.codebooks
+        used = torch.where(torch.rand(rows) < 0.5, torch.randint(1, count + 1, (rows,)), count)
+        skipped = torch.rand(rows) < self.recipe.skipped
+        mine = share(rows)
+        return used[mine].to(self.device), skipped[mine].to(self.device)
+
+    def sound_losses(self, output: Tensor, wav: Tensor) -> dict[str, Tensor]:
+        """How far the output (B, 1, T) is from the original, in the ears of the losses that the recipe uses; and
+        how well the discriminator tells them apart."""
+        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
+        if self.recipe.adversarial or self.recipe.features:
+            constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+            judged, real = functional_call(self.discriminator, constants, (output,)), self.discriminator(wav)
+            losses["adversarial"], losses["features"] = adversarial(judged), feature_matching(judged, real)
+            losses["discriminator"] = hinge_real(real) + hinge_fake(self.discriminator(output.detach()))
+        return losses
 
 
 class DecoderTask(CodecTask):
@@ -144,12 +245,15 @@ class DecoderTask(CodecTask):
     that will speak its answers gets better meanwhile.
     """
 
+    learning = ("decoder",)
+
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
+        self.remember(step)
         wav, _ = self.batch(rng)
         with torch.no_grad():
             quantized = self.mimi.quantizer.decode(self.mimi.encode(wav))
         output = self.mimi.decode_latent(quantized)
-        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
-        losses["loss"] = self.recipe.mel * losses["mel"] + self.recipe.wave * losses["wave"]
+        losses = self.sound_losses(output, wav)
+        losses["loss"] = self.balancer(losses, output) + losses.get("discriminator", 0.0)
         return losses

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .distribution import average_gradients, first, mean
+
 
 class Task(Protocol):
     """What the loop trains."""
@@ -29,13 +31,6 @@ class Task(Protocol):
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The scalars of one batch; the one named "loss" is minimised, the others are only recorded."""
-
-
-def pick_device() -> torch.device:
-    """CUDA, else MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -58,9 +53,10 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
     start, curve = load_checkpoint(task, folder / "checkpoint.safetensors", run)
     base = [group.setdefault("base_lr", group["lr"]) for group in task.optimizer.param_groups]
     began = time.time() - (curve[-1]["seconds"] if curve else 0.0)
-    if start == 0:  # so that a run which is interrupted early goes on from these very weights
+    if start == 0 and first():  # so that a run which is interrupted early goes on from these very weights
         save_checkpoint(task, folder, 0, curve, run)
-    bar = tqdm(range(start, steps), initial=start, total=steps, unit="step", disable=None, file=sys.stderr)
+    bar = tqdm(range(start, steps), initial=start, total=steps, unit="step",
+               disable=None if first() else True, file=sys.stderr)  # fmt: skip
     step = start
     try:
         for step in bar:
@@ -68,7 +64,7 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
                 group["lr"] = lr * schedule(step, steps, warmup)
             curve.append({"step": step, **one_step(task, step, seed), "seconds": round(time.time() - began, 2)})
             bar.set_postfix(loss=f"{curve[-1]['loss']:.3f}")
-            if (step + 1) % save_every == 0 or step + 1 == steps:
+            if first() and ((step + 1) % save_every == 0 or step + 1 == steps):
                 save_checkpoint(task, folder, step + 1, curve, run)
     except KeyboardInterrupt:
         print(f"interrupted at step {step}; start again to go on from the last checkpoint", file=sys.stderr)
@@ -82,9 +78,10 @@ def one_step(task: Task, step: int, seed: int) -> dict[str, float]:
     losses = task.losses(step, random.Random(f"{seed}/{step}"))
     task.optimizer.zero_grad(set_to_none=True)
     losses["loss"].backward()
+    average_gradients(task.modules.parameters())
     nn.utils.clip_grad_norm_(task.modules.parameters(), 1.0)
     task.optimizer.step()
-    return {name: round(value.item(), 6) for name, value in losses.items()}
+    return {name: round(mean(value).item(), 6) for name, value in losses.items()}
 
 
 def save_checkpoint(task: Task, folder: Path, step: int, curve: list, run: dict) -> None:

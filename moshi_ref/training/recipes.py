@@ -21,8 +21,9 @@ from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .codec import CodecRecipe, CodecTask, DecoderTask, Source
+from .distribution import first, pick_device
 from .language import LanguageRecipe, LanguageTask
-from .loop import pick_device, train
+from .loop import train
 
 BACKGROUNDS = 64  # channels on which nobody speaks
 
@@ -37,6 +38,7 @@ class Profile:
     mimi_steps: int
     decoder_steps: int  # more steps of Mimi, in which only its decoder learns
     mimi: CodecRecipe
+    decoder: CodecRecipe
     moshi_steps: int
     moshi: LanguageRecipe
 
@@ -71,11 +73,13 @@ def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) ->
         every = zip((moshi, users, people), weights, (False, True, True), strict=True)
         return [Source(said, weight, augmented) for said, weight, augmented in every if said]
 
-    mimi = Mimi(MimiConfig.tiny())
-    train(CodecTask(mimi, mix(0.40, 0.42, 0.18), profile.mimi, device), folder, profile.mimi_steps, seed)
-    task = DecoderTask(mimi, mix(0.70, 0.15, 0.15), profile.mimi, device)
+    task = CodecTask(Mimi(MimiConfig.tiny()), mix(0.40, 0.42, 0.18), profile.mimi, device)
+    train(task, folder, profile.mimi_steps, seed)
+    task = DecoderTask(task.trained(), mix(0.70, 0.15, 0.15), profile.decoder, device)
     train(task, folder / "decoder", profile.decoder_steps, seed)
-    save(mimi.cpu().eval(), folder, torch.float16)
+    mimi = task.trained()
+    if first():
+        save(mimi, folder, torch.float16)
     return mimi
 
 

@@ -30,7 +30,8 @@ from ..corpus.small_world import DIGITS, NUMBERS
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, synthesize, user_voice
 from ..evaluation.judges import agreement, spoken_answers
 from ..evaluation.recogniser import BLANK, WORDS, Recogniser, RecogniserConfig, decode
-from .loop import pick_device, train
+from .distribution import pick_device
+from .loop import train
 
 
 @dataclass(frozen=True)

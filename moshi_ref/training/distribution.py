@@ -1,0 +1,75 @@
+"""Training with several processes: each takes its share of every batch, and all keep the same weights.
+
+`torchrun --nproc-per-node 4 -m moshi_ref train mimi ...` starts four such processes, one for each GPU. Each draws the
+same random numbers for the whole batch and then computes only its own rows. Where rows meet (the gradients, the
+moving averages of the codebooks, the means that are shown), the processes exchange what they have. So four
+processes train what one would train, but for the order in which numbers are added.
+
+With one process every function here returns its argument.
+"""
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def pick_device() -> torch.device:
+    """CUDA, else MPS, else the CPU. Joins the other processes first, if `torchrun` has started this one."""
+    several = "WORLD_SIZE" in os.environ
+    cuda = torch.cuda.is_available()
+    if several and not dist.is_initialized():
+        dist.init_process_group("nccl" if cuda else "gloo")
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps" if torch.backends.mps.is_available() and not several else "cpu")
+
+
+def processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def first() -> bool:
+    """Is this the process that shows progress and writes files?"""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def share(rows: int) -> slice:
+    """Which of the rows of a whole batch this process computes. Raises ValueError if they cannot be shared evenly."""
+    if rows % processes():
+        raise ValueError(f"a batch of {rows} cannot be shared by {processes()} processes; choose a multiple of them")
+    size = rows // processes()
+    begin = size * (dist.get_rank() if dist.is_initialized() else 0)
+    return slice(begin, begin + size)
+
+
+def gather(x: Tensor) -> Tensor:
+    """The rows of all processes, (N, ...), from those of this one, (N / processes, ...), without gradient."""
+    if processes() == 1:
+        return x
+    parts = [torch.empty_like(x) for _ in range(processes())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)
+
+
+def mean(x: Tensor) -> Tensor:
+    """The mean of x over all processes, without gradient."""
+    if processes() == 1:
+        return x
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / processes()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over all processes, in one exchange: what DistributedDataParallel does,
+    without its hooks on the backward pass, of which a step of the codec has several."""
+    if processes() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = mean(torch.cat([g.flatten() for g in gradients]))
+    for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))
