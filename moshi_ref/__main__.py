@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from .audio import check_folder, read_audio, sound_format, writing
 from .checkpoints import load_mimi, load_moshi, load_tokenizer
-from .evaluation import codec, duplex
+from .evaluation import codec_report, duplex
 from .mimi import Mimi
 from .moshi import MoshiStream
 from .rq_transformer import Sampling
@@ -169,7 +169,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     if args.json is not None:
         check_folder(args.json)  # before the work, not after it
     if args.model == "mimi":
-        codec.run(args)
+        codec_report.run(args)
     elif args.wav is not None:
         raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
     else:

@@ -48,12 +48,13 @@ def test_time_may_be_warped():
     """Whoever speaks slowly says the same; the mean is over the path, so that long paths are not dearer."""
     far = distances([at(0, 90), at(0, 0, 0, 90, 90), at(0, 90, 90), at(90, 0)])
     close(far[0, :3], torch.zeros(3).double())
-    # 0, 90 against 90, 0: straight on it is 0.5 + 0.5, by a detour 0.5 + 0 + 0.5; of equal totals the shortest path counts
+    # 0, 90 against 90, 0: straight on 0.5 + 0.5, by a detour 0.5 + 0 + 0.5; of equal totals the shortest path counts
     assert far[0, 3] == pytest.approx(0.5)
 
 
 def by_recursion(cost: torch.Tensor) -> tuple[float, int]:
     """The cheapest path as its definition has it, for one pair, without batches."""
+
     def best(i: int, j: int) -> tuple[float, int]:
         if i == j == 0:
             return cost[0, 0].item(), 1
@@ -106,6 +107,7 @@ def test_across_speakers_by_hand():
 def test_means_are_of_contexts_then_of_speakers_then_of_pairs():
     """One speaker errs in one context of three, the other never; more triples do not count for more. The pair (a, e)
     has both speakers; (e, a), for which an X needs a second "e", only the other one."""
+
     def said(speaker: str, context: str, second: float, other: float) -> list[Triphone]:
         degrees = [("a", 0), ("a", second), ("e", other)]
         return [item(phone, speaker, d, context=(context, "t")) for phone, d in degrees]

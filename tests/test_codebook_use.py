@@ -45,6 +45,7 @@ def test_what_are_not_codes_is_refused():
 
 def test_idempotence_by_hand():
     """A codec whose sound is its codes; on the way its second level loses every second frame, its third all."""
+
     def decode(codes: torch.Tensor) -> torch.Tensor:
         sound = codes.clone()
         sound[:, 1, ::2] += 1
@@ -69,6 +70,7 @@ def test_mimi_does_not_look_ahead():
 
 def test_look_ahead_is_found():
     """A codec that averages over two later frames, and plays 100 samples early."""
+
     def encode_latent(wav: torch.Tensor) -> torch.Tensor:
         frames = wav.unflatten(-1, (-1, 1920)).mean(-1)  # (1, 1, F)
         return frames + frames.roll(-2, -1)

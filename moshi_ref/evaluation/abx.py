@@ -93,8 +93,8 @@ class Triphone:
 def frames_between(start: float, end: float, frame_rate: float, count: int) -> slice:
     """The frames of `count` whose middle lies between two times in seconds.
 
-    A triphone of a quarter of a second has three frames of 80 ms. Libri-light, with frames of 10 ms, also drops the last
-    one; of three frames this would lose what tells a vowel from another.
+    A triphone of a quarter of a second has three frames of 80 ms. Libri-light, which is used to frames of 10 ms, also
+    drops the last one; of three frames this would be a third of the sound.
     """
     first, last = math.ceil(start * frame_rate - 0.5), math.ceil(end * frame_rate - 0.5)
     return slice(max(0, first), min(count, last))

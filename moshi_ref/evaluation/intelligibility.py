@@ -6,7 +6,7 @@ answers; so answers are what is said here, of held-out pairs, in Moshi's voice a
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,8 +42,3 @@ def word_errors(judge: Judge, items: Iterable[tuple[Tensor, str]]) -> tuple[int,
         errors += edit_distance(text.split(), judge(wav).split())
         words += len(text.split())
     return errors, words
-
-
-def through(codec: Callable[[Tensor], Tensor], items: Iterable[tuple[Tensor, str]]) -> list[tuple[Tensor, str]]:
-    """The items after a passage through a codec, a function from sound (T,) to sound (T,)."""
-    return [(codec(wav), text) for wav, text in items]

@@ -130,7 +130,8 @@ def cost(mimi: Mimi, codes: Tensor) -> dict:
 def discriminability(mimi: Mimi, seed: int) -> dict:
     """ABX errors of a log-mel spectrogram and of the codec: {features: {"within", "across": error, triples}}."""
     spoken = spoken_syllables(seed=seed)
-    rows = {"log-mel spectrogram": abx_of(spoken, lambda wav: log_mel(wav).T[::2], MEL_RATE)} | abx_of_codec(spoken, mimi)
+    rows = {"log-mel spectrogram": abx_of(spoken, lambda wav: log_mel(wav).T[::2], MEL_RATE)}
+    rows |= abx_of_codec(spoken, mimi)
     return {name: {mode: asdict(score) for mode, score in row.items()} for name, row in rows.items()}
 
 
