@@ -46,7 +46,7 @@ def both_say_it(count: int) -> Digits:
 
 
 def shares(make) -> list[float]:
-    results = hears_through(make(1000), {"test": make(300)}, ENTRIES, steps=150, seed=0)
+    results = hears_through(make(600), {"test": make(300)}, ENTRIES, steps=70, seed=0)
     assert list(results) == ["semantic", "acoustic", "both"]
     return [row["test"]["share"] for row in results.values()]
 

@@ -126,7 +126,7 @@ def hears_through(train: Digits, tests: dict[str, Digits], entries: int, steps: 
     return results
 
 
-def hearing(mimi: Mimi, human: Path | None, seed: int, train: int = 1600, test: int = 300, steps: int = 1000) -> dict:
+def hearing(mimi: Mimi, human: Path | None, seed: int, train: int = 1000, test: int = 300, steps: int = 800) -> dict:
     """The whole measurement for a codec; see `hears_through`.
 
     train: digits of synthetic training voices, and as many of people if `human`, a clone of the Free Spoken Digit
