@@ -175,8 +175,9 @@ def everything(mimi: Mimi, args: argparse.Namespace) -> dict:
     print_codebooks(results["codebooks"], codes.shape[1])
     results["ABX"] = discriminability(mimi, args.seed)
     print_abx(results["ABX"])
-    results["hearing"] = hearing(mimi, args.human, args.seed)
-    print_hearing(results["hearing"])
+    if len(codes) > 1:  # otherwise there is nothing to compare the semantic codebook with
+        results["hearing"] = hearing(mimi, args.human, args.seed)
+        print_hearing(results["hearing"])
     results["cost"] = cost(mimi, codes)
     print_cost(results["cost"])
     return results

@@ -55,7 +55,7 @@ def human_digits(folder: Path, split: str, count: int, seed: int) -> list[tuple[
     return [(recording.wav, recording.digit) for recording in chosen]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def tokens(mimi: Mimi, items: Sequence[tuple[Tensor, int]], seed: int) -> Digits:
     """The sounds as tokens. Each begins at a random moment of the first frame, because nobody waits for the frame to
     begin; the window of FRAMES frames is filled up with silence, or cuts off the end of a very slow digit."""
@@ -66,8 +66,7 @@ def tokens(mimi: Mimi, items: Sequence[tuple[Tensor, int]], seed: int) -> Digits
         wavs.append(F.pad(wav, (before, FRAMES * size))[: FRAMES * size])
     pieces = tqdm(torch.stack(wavs)[:, None].split(PIECE), "encoding digits", leave=False, disable=None)
     codes = torch.cat([mimi.encode(piece) for piece in pieces])
-    # outside of inference mode the probe is trained on them
-    return Digits(codes.clone(), torch.tensor([digit for _, digit in items]))
+    return Digits(codes, torch.tensor([digit for _, digit in items]))
 
 
 class Probe(nn.Module):
