@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .audio import read_audio, sound_format, writing
+from .audio import check_folder, read_audio, sound_format, writing
 from .checkpoints import load_mimi, load_moshi, load_tokenizer
-from .evaluation import duplex
+from .evaluation import codec_report, duplex
 from .mimi import Mimi
 from .moshi import MoshiStream
 from .rq_transformer import Sampling
@@ -78,11 +78,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
 
-    p = command("evaluate", duplex.run, "Ask held-out questions by the hundred and count the right answers.")
+    p = command("evaluate", run_evaluate, "Ask Moshi held-out questions by the hundred, or measure what Mimi loses.")
+    p.add_argument("model", nargs="?", choices=("moshi", "mimi"), default="moshi", help="default: moshi")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
-    p.add_argument("--trials", type=int, default=200, help="questions in each row")
+    p.add_argument("--trials", type=int, default=200, help="questions or sounds in each row")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
+    p.add_argument("--wav", type=Path, help="with mimi: measure only the quality of this recording of yours")
     p.add_argument("--json", type=Path, help="file to write the results to")
     return top
 
@@ -161,6 +163,17 @@ def run_train(args: argparse.Namespace) -> None:
     else:
         train_recogniser(name, folder, args.seed)
     print(folder)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    if args.json is not None:
+        check_folder(args.json)  # before the work, not after it
+    if args.model == "mimi":
+        codec_report.run(args)
+    elif args.wav is not None:
+        raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
+    else:
+        duplex.run(args)
 
 
 if __name__ == "__main__":

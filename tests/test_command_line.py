@@ -20,7 +20,7 @@ from test_checkpoints import small_moshi
 from moshi_ref import __main__ as cli
 from moshi_ref.checkpoints import load_mimi, load_moshi, load_tokenizer, save
 from moshi_ref.corpus.utterances import utterances
-from moshi_ref.evaluation import duplex
+from moshi_ref.evaluation import codec_report, duplex
 from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import MoshiStream
@@ -335,3 +335,45 @@ def test_evaluate(models, tmp_path, monkeypatch, capsys):
     assert len(rows) == 5 and all(results[name]["text"]["n"] == 1 for name in rows)
     assert all(name in table for name in rows)
     assert results["a minute of silence"]["n"] == 1 and "voice" in results
+
+
+def test_evaluate_mimi(models, tmp_path, monkeypatch, capsys):
+    """One sound of each kind, few syllables and digits: every part is there, on paper and in the file."""
+    few = functools.partial(codec_report.spoken_syllables, speakers=1, repetitions=2)
+    monkeypatch.setattr(codec_report, "spoken_syllables", lambda seed: few(seed=seed)[:4])
+    monkeypatch.setattr(codec_report, "hearing", functools.partial(codec_report.hearing, train=8, test=4, steps=2))
+    options = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--json", tmp_path / "results.json")
+    assert run("evaluate", "mimi", "--trials", 1, *options) == 0
+    results, table = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
+    assert list(results) == ["quality", "intelligibility", "codebooks", "ABX", "hearing", "cost"]
+    assert list(results["quality"]) == ["1", "2", "3"]  # of three codebooks in use
+    assert list(results["intelligibility"]["held-out voices"]) == ["originals", "1", "2", "3"]
+    assert len(results["codebooks"]) == 3 and results["cost"]["nominal"] == 3 * 4 * 12.5
+    assert results["cost"]["algorithmic_latency_ms"] == 80
+    for title in ("codebooks", "word error", "codebook, over", "ABX error", "digits heard", "bitrate 150 bits/s"):
+        assert f"\n{title}" in table
+
+
+def test_evaluate_mimi_on_a_recording(models, tmp_path, capsys):
+    soundfile.write(tmp_path / "tone.wav", tone(1.0, 16_000), 16_000)
+    assert run("evaluate", "mimi", "--mimi", models / "mimi", "--wav", tmp_path / "tone.wav") == 0
+    streams = capsys.readouterr()
+    assert "resampled from 16000 to 24000 Hz" in streams.err
+    lines = streams.out.split("\n")
+    assert lines[1].startswith("codebooks") and [line[:1] for line in lines[2:5]] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (("--wav", "tone.wav"), "evaluate mimi --wav"),
+        (("mimi", "--wav", "nowhere.wav"), "nowhere.wav"),
+        (("mimi", "--trials", 0), "--trials"),
+        (("mimi", "--json", "nowhere/results.json"), "nowhere"),
+        (("mimi", "--mimi", "nowhere"), "nowhere"),
+    ],
+)
+def test_wrong_evaluations_are_refused(arguments, part, models, tmp_path, capsys):
+    assert run("evaluate", *arguments, *(() if "--mimi" in arguments else ("--mimi", models / "mimi"))) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and part in said
