@@ -244,13 +244,14 @@ def codec_features(mimi: Mimi, wav: Tensor) -> dict[str, Tensor]:
     wav = F.pad(wav, (0, -len(wav) % mimi.config.frame_size))
     latent = mimi.encode_latent(wav[None, None])  # (1, D, F)
     codes = mimi.quantizer.encode(latent, mimi.config.used_codebooks)  # (1, Q, F)
+    semantic = mimi.quantizer.decode(codes[:, :1])  # (1, D, F)
     features = {
         "latent": latent[0].T,
-        "semantic tokens": mimi.quantizer.semantic.decode(codes[:, :1])[0].T,
+        "semantic tokens": semantic[0].T,
         "semantic tokens, equal or not": one_hot(codes[0, 0], mimi.config.entries),
     }
     if codes.shape[1] > 1:
-        features["acoustic tokens"] = mimi.quantizer.acoustic.decode(codes[:, 1:])[0].T
+        features["acoustic tokens"] = (mimi.quantizer.decode(codes) - semantic)[0].T
     return features
 
 
