@@ -161,6 +161,7 @@ class ConversationState(State):
     """All that is remembered of the conversations in a batch. W is the longest delay plus one."""
 
     temporal: TransformerState
+    depth: TransformerState | None  # overwritten in each frame
     mimi: MimiState
     steps: Tensor  # (B,) columns predicted so far
     own: Tensor  # (B, 1 + Q, W) the last W columns that Moshi predicted, newest last
@@ -212,9 +213,9 @@ class MoshiStream:
     @torch.inference_mode()
     def restart(self, rows: Tensor) -> None:
         """Begin new conversations in `rows` (B,) bool; the others go on undisturbed."""
-        fresh = self._begin(int(rows.sum()))
+        fresh = self._begin(len(rows))
         for tensor, new in zip(self.state.tensors(), fresh.tensors(), strict=True):
-            tensor[rows] = new
+            tensor[rows] = new[rows]
 
     @torch.inference_mode()
     def step(self, frame: Tensor, text: Tensor | None = None) -> Reply:
@@ -248,8 +249,10 @@ class MoshiStream:
     def _begin(self, batch_size: int) -> ConversationState:
         """New conversations. Column 0 depends on nothing but the initial tokens: it is predicted now,
         before the user is heard."""
+        model = self.moshi.model
         state = ConversationState(
-            self.moshi.model.initial_state(batch_size),
+            model.initial_state(batch_size),
+            None if model.config.depth is None else model.depth.initial_state(batch_size),
             self.mimi.initial_state(batch_size),
             self.delays.new_zeros(batch_size),
             self.delays.new_zeros(batch_size, self.spoken, self.wait + 1),
@@ -266,5 +269,6 @@ class MoshiStream:
         before = state.steps[:, None] - 1 < self.delays  # (B, K): the delayed stream has not begun
         column = torch.where(before, self.initial, column)
         z = self.moshi.model.context(column[..., None], state.temporal, self.condition)  # (B, 1, D)
-        push(state.own, self.moshi.model.sample_column(z, self.text, self.audio, self.generator, text))
+        column = self.moshi.model.sample_column(z, self.text, self.audio, self.generator, text, state.depth)
+        push(state.own, column)
         state.steps += 1

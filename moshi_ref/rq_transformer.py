@@ -22,8 +22,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fast_layouts import for_rows
 from .transformer import Linear, RMSNorm, Transformer, TransformerConfig, TransformerState, initialise, sample
 
 ZERO = -1  # a token that is embedded as zero: "nothing here"
@@ -92,12 +94,12 @@ class Embedding(nn.Embedding):
         initialise(self.weight, dim)
 
 
-def embed(embeddings: Iterable[Embedding], tokens: Tensor) -> list[Tensor]:
-    """Each stream of tokens (B, N, F) with its own of N embeddings -> N times (B, F, D). Token -1 is embedded as
-    the zero vector."""
-    present = (tokens != ZERO)[..., None]  # (B, N, F, 1)
-    streams = zip(embeddings, tokens.clamp(min=0).unbind(1), present.unbind(1), strict=True)
-    return [embedding(stream) * here for embedding, stream, here in streams]
+def embed(embeddings: Iterable[Embedding], tokens: Tensor) -> Tensor:
+    """Each stream of tokens (B, N, F) with its own of N embeddings -> (B, N, F, D). Token -1 is embedded as the
+    zero vector."""
+    streams = zip(embeddings, tokens.clamp(min=0).unbind(1), strict=True)
+    embedded = torch.stack([F.embedding(stream, embedding.weight) for embedding, stream in streams], dim=1)
+    return embedded * (tokens != ZERO)[..., None]
 
 
 class Condition(nn.Module):
@@ -145,11 +147,15 @@ class RQTransformer(nn.Module):
 
     def initial_state(self, batch_size: int) -> TransformerState:
         """State of the Temporal Transformer; the Depth Transformer remembers nothing between frames."""
+        for_rows(self.text_head.weight, batch_size)
+        if self.config.depth is not None:
+            for_rows(self.depth_in.weight, batch_size)
+            for_rows(self.audio_heads.weight, batch_size)
         return self.temporal.initial_state(batch_size)
 
     def embed(self, columns: Tensor, condition: Tensor | None = None) -> Tensor:
         """Columns (B, K, F) and a condition (B, 1, D) -> the sum of their embeddings (B, F, D)."""
-        embedded = sum(embed([self.text_embedding, *self.audio_embeddings], columns))
+        embedded = embed([self.text_embedding, *self.audio_embeddings], columns).sum(dim=1)
         return embedded if condition is None else embedded + condition.to(embedded.dtype)
 
     def context(self, columns: Tensor, state: TransformerState | None = None,
@@ -172,8 +178,8 @@ class RQTransformer(nn.Module):
         batch, frames, _ = z.shape
         if self.config.depth is None:
             return z.new_zeros(batch, 0, frames, self.config.entries)
-        before = embed(self.before, targets[:, : self.config.predicted])
-        tokens = torch.stack(before, dim=2).flatten(0, 1)  # (B * F, Q, E)
+        before = embed(self.before, targets[:, : self.config.predicted])  # (B, Q, F, E)
+        tokens = before.transpose(1, 2).flatten(0, 1)  # (B * F, Q, E)
         every = z.flatten(0, 1)[:, None].expand(-1, self.config.predicted, -1)  # (B * F, Q, D)
         hidden = self.depth(self.depth_in(every) + tokens)  # (B * F, Q, E)
         logits = self.audio_heads(hidden)  # (B * F, Q, V)
@@ -185,12 +191,14 @@ class RQTransformer(nn.Module):
         return torch.stack([head(z).softmax(-1) for head in self.extra_heads], dim=2)
 
     def sample_column(self, z: Tensor, text: Sampling, audio: Sampling,
-                      generator: torch.Generator | None = None, said: Tensor | None = None) -> Tensor:
+                      generator: torch.Generator | None = None, said: Tensor | None = None,
+                      state: TransformerState | None = None) -> Tensor:
         """Draw the next column from z (B, 1, D): text first, unless it is given as `said` (B,), then code after
-        code -> (B, 1 + Q)."""
+        code -> (B, 1 + Q). `state` is that of the Depth Transformer; its content does not matter, because each
+        column overwrites it, but having it already saves making it."""
         column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator) if said is None else said]
         if self.config.depth is not None:
-            state = self.depth.initial_state(len(z))  # a new one in each frame
+            state = self.depth.initial_state(len(z)) if state is None else state
             every = self.depth_in(z.expand(-1, self.config.predicted, -1))  # (B, Q, E)
             for q, (embedding, step) in enumerate(zip(self.before, every.split(1, dim=1), strict=True)):
                 hidden = step + embedding(column[-1])[:, None]  # (B, 1, E)

@@ -10,7 +10,10 @@ Shapes: B batch, F frames, D width of the latent, C width of a codebook entry, V
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .fast_layouts import Kept
 
 
 class VectorQuantizer(nn.Module):
@@ -25,38 +28,30 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("initialized", torch.zeros(1))
         self.register_buffer("usage", torch.ones(entries))  # (V,)
         self.register_buffer("sums", torch.randn(entries, width))  # (V, C)
-        self.made, self.source, self.versions = None, [], None  # the table, and what it was made from
+        self.kept = Kept(codebook)
 
     @property
     def entries(self) -> Tensor:
         """The codebook, (V, C)."""
-        return self.table[:, : self.sums.shape[1]]
-
-    @property
-    def table(self) -> Tensor:
-        """Each entry, a one, and the square of its length: (V, C + 2). Made once and kept until the sums or counts
-        change: in a stream, making it would take longer than using it. At least float32, because squares cancel."""
-        source = [self.sums, self.usage]
-        versions = [t._version for t in source if not t.is_inference()]  # counts what was written into a tensor
-        if versions != self.versions or any(a is not b for a, b in zip(source, self.source, strict=True)):
-            self.source, self.versions = source, versions
-            with torch.inference_mode(False), torch.no_grad():  # whoever asks first, it may be used in training
-                exact = torch.promote_types(self.sums.dtype, torch.float32)
-                entries = self.sums.to(exact) / self.usage.to(exact).clamp(min=1e-5)[:, None]
-                square = entries.square().sum(-1, keepdim=True)  # (V, 1)
-                self.made = torch.cat([entries, torch.ones_like(square), square], dim=-1)
-        return self.made
+        return self.kept(self.sums, self.usage)[0]
 
     def encode(self, x: Tensor) -> Tensor:
         """x (B, F, C) -> index of the nearest entry (B, F) int64, by Euclidean distance."""
-        # |x - e|^2 = (-2 x) e + |x|^2 1 + 1 |e|^2, one product with the table for all entries
-        x = x.to(self.table.dtype)
-        query = torch.cat([-2 * x, x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])], dim=-1)
-        return (query @ self.table.T).clamp(min=0).sqrt().argmin(-1)
+        entries, half_square = self.kept(self.sums, self.usage)
+        # |x - e|^2 / 2 = |x|^2 / 2 + |e|^2 / 2 - x e, of which the first is the same for all entries
+        rows = x.to(entries.dtype).flatten(0, 1)  # (B * F, C)
+        return torch.addmm(half_square, rows, entries.T, alpha=-1).argmin(-1).view(x.shape[:2])
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (B, F) -> entries (B, F, C)."""
-        return self.entries[codes].to(self.sums.dtype)
+        return F.embedding(codes, self.entries).to(self.sums.dtype)
+
+
+def codebook(sums: Tensor, usage: Tensor) -> tuple[Tensor, Tensor]:
+    """The entries (V, C) and half the squares of their lengths (V,). At least float32, because squares cancel."""
+    exact = torch.promote_types(sums.dtype, torch.float32)
+    entries = sums.to(exact) / usage.to(exact).clamp(min=1e-5)[:, None]
+    return entries, entries.square().sum(-1) / 2
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -70,7 +65,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     def encode(self, latent: Tensor, codebooks: int) -> Tensor:
         """Latent (B, D, F) -> codes (B, codebooks, F), with only the first `codebooks` codebooks."""
-        residual = self.input_proj(latent).transpose(1, 2)  # (B, F, C)
+        residual = F.linear(latent.transpose(1, 2), self.input_proj.weight[:, :, 0])  # (B, F, C)
         codes = []
         for quantizer in self.codebooks[:codebooks]:
             codes.append(quantizer.encode(residual))
@@ -80,7 +75,7 @@ class ResidualVectorQuantizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, any number up to Q, F) -> latent (B, D, F): the sum of the entries, projected."""
         chosen = [q.decode(c) for q, c in zip(self.codebooks, codes.unbind(1), strict=False)]
-        return self.output_proj(sum(chosen).transpose(1, 2))
+        return F.linear(sum(chosen), self.output_proj.weight[:, :, 0]).transpose(1, 2)
 
 
 class SplitResidualVectorQuantizer(nn.Module):

@@ -17,8 +17,8 @@ from torch import Tensor
 
 
 class State:
-    """Base class of the state dataclasses. Fields are tensors (B, ...), states, or lists of these; a number is only
-    a bound that spares work (`TransformerState.passed`), and stays when rows are reset."""
+    """Base class of the state dataclasses. Fields are tensors (B, ...), states, or lists of these; nothing else is
+    remembered, so that copies of the tensors are a copy of the state."""
 
     def tensors(self) -> list[Tensor]:
         """All tensors of this state and of the states inside it."""

@@ -15,12 +15,13 @@ Shapes: B batch, T steps, S key slots, D width, H heads.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fast_layouts import Plan, suits
 from .streaming import State
 
 CHUNK = 32  # longest piece that a stream processes at once; longer chunks are cut into such pieces
@@ -120,7 +121,7 @@ class TransformerState(State):
 
     offset: Tensor  # (B,) int64
     rings: list[Tensor]  # one (B, 2 * H, S, D/H) for each layer: keys, then values
-    passed: int = 0  # steps since the state was made, whatever row was reset since: slots beyond are empty
+    plans: dict[int, Plan] = field(default_factory=dict)  # for short pieces, see `fast_layouts.py`
 
 
 @dataclass(frozen=True)
@@ -229,12 +230,23 @@ class Transformer(nn.Module):
             pieces = x.split(CHUNK, 1)
             return torch.cat([self(p, state, first + i * CHUNK) for i, p in enumerate(pieces)], 1)
         attending = self._attending(x, state, first)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, attending, None if state is None else state.rings[index], first)
+        if state is not None and suits(x):
+            x = self._planned(x, attending, state, first)
+        else:
+            for index, layer in enumerate(self.layers):
+                x = layer(x, attending, None if state is None else state.rings[index], first)
         if state is not None:
             state.offset += x.shape[1]
-            state.passed += x.shape[1]
         return x
+
+    def _planned(self, x: Tensor, attending: Attending, state: TransformerState, first: int) -> Tensor:
+        """The same layers by a plan that the state keeps."""
+        plan = state.plans.get(first)
+        if plan is None or not plan.fits(x, attending.filled):
+            plan = Plan(self.layers, state.rings, self.config.heads, x, first, attending.filled)
+            state.plans[first] = plan
+        slots = None if isinstance(attending.slots, slice) else attending.slots
+        return plan.run(x, attending.rotation, attending.visible, slots)
 
     def _attending(self, x: Tensor, state: TransformerState | None, first: int) -> Attending:
         length, device = x.shape[1], x.device
@@ -250,15 +262,18 @@ class Transformer(nn.Module):
 
     def _few(self, first: int, length: int, device: torch.device) -> Attending:
         """The Depth Transformer: all of its steps fit into the ring, and no row is ahead of another."""
-        end = first + length
-        position = torch.arange(end, device=device)
-        visible = None if length == 1 else position <= position[first:, None]  # (T, S)
+        end, visible = first + length, None
+        if length > 1:
+            position = torch.arange(end, device=device)
+            visible = position <= position[first:, None]  # (T, S)
         return Attending(None, visible, False, slice(first, end), end)
 
     def _stream(self, state: TransformerState, length: int) -> Attending:
         """A chunk of a stream. Each row may be at another step, because rows are started anew one by one."""
         c, ring, device = self.config, state.rings[0].shape[2], state.offset.device
-        filled = min(state.passed + length, ring)
+        filled = ring
+        if device.type == "cpu":  # elsewhere, asking for the number would make the device wait
+            filled = min(CHUNK * math.ceil((int(state.offset.max()) + length) / CHUNK), ring)
         position = state.offset[:, None] + torch.arange(length, device=device)  # (B, T)
         slots = (position % ring)[:, None, :, None].expand(-1, 2 * c.heads, -1, c.dim // c.heads)
         # The newest step sits in slot (end - 1) % ring; going backwards from it, each slot is one
@@ -287,8 +302,8 @@ def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Gene
     if temperature == 0:
         return logits.argmax(-1)
     values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)  # (..., k)
-    probability = torch.softmax(values / temperature, dim=-1)
-    # argmax(p / noise) with exponential noise is one multinomial draw, without leaving the device.
-    noise = torch.empty_like(probability).exponential_(generator=generator)
-    choice = (probability / noise).argmax(-1, keepdim=True)  # (..., 1)
-    return tokens.gather(-1, choice).squeeze(-1)
+    # The Gumbel-max trick: with exponential noise, argmax(values / temperature - log(noise)) is one draw from the
+    # softmax, without leaving the device.
+    noise = torch.empty_like(values).exponential_(generator=generator).log_()
+    choice = torch.sub(values, noise, alpha=temperature).argmax(-1, keepdim=True)  # (..., 1)
+    return tokens.gather(-1, choice)[..., 0]
