@@ -54,31 +54,33 @@ def rounding(wav: Tensor, rounded: Mapping[int, Tensor], rate: int, start: int, 
 def cells(points: Tensor, codebooks: Mapping[str, Tensor], size: float = 10) -> Picture:
     """Points (N, 2) and, panel by panel, a codebook (V, 2): its entries, and the cell that belongs to each. The
     picture is `size` inches wide."""
-    figure = Picture(size, size / len(codebooks) + 0.35)
-    panels = figure.subplots(1, len(codebooks), sharex=True, sharey=True, squeeze=False)[0]
     low, high = points.amin(0) - 0.3, points.amax(0) + 0.3
+    width, height = (high - low).tolist()
+    figure = Picture(size, size / len(codebooks) * height / width + 0.35)
+    panels = figure.subplots(1, len(codebooks), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, entries) in zip(panels, codebooks.items(), strict=True):
         draw_cells(axes, entries, low, high)
         axes.scatter(*points.T.numpy(), s=2, color="0.45", linewidths=0)
-        axes.scatter(*entries.T.numpy(), s=26, marker="X", color=INK, edgecolors="white", linewidths=0.6)
+        axes.scatter(*entries.T.numpy(), s=34, marker="X", color=INK, edgecolors="white", linewidths=0.6)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set(xticks=[], yticks=[], aspect="equal")
     return figure
 
 
-def draw_cells(axes: Axes, entries: Tensor, low: Tensor, high: Tensor, steps: int = 240) -> None:
+def draw_cells(axes: Axes, entries: Tensor, low: Tensor, high: Tensor, steps: int = 400) -> None:
     """The borders between the cells of the entries (V, 2), inside the box from `low` to `high`."""
     x, y = (torch.linspace(float(low[i]), float(high[i]), steps) for i in (0, 1))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (steps, steps, 2)
     nearest = torch.cdist(grid.flatten(0, 1), entries).argmin(1).view(steps, steps)
-    border = (nearest[1:, 1:] != nearest[:-1, 1:]) | (nearest[1:, 1:] != nearest[1:, :-1])
-    shade = np.where(border.numpy(), 0.55, 1.0)
+    border = (nearest[2:, 2:] != nearest[:-2, 2:]) | (nearest[2:, 2:] != nearest[2:, :-2])  # two pixels wide
+    shade = np.where(border.numpy(), 0.4, 1.0)
     edges = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    axes.imshow(shade, extent=edges, origin="lower", cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(shade, extent=edges, origin="lower", cmap="gray", vmin=0, vmax=1)
 
 
 def residual_clouds(residuals: Sequence[Tensor], codebooks: Sequence[Tensor]) -> Picture:
-    """What each codebook (V, 2) sees: the vectors (N, 2) first, then what the codebooks before left over."""
+    """What each codebook (V, 2) sees: the vectors (N, 2) first, then what the codebooks before left over. The titles
+    give the mean squared length."""
     count = len(residuals)
     figure = Picture(10, 10 / count + 0.4)
     panels = figure.subplots(1, count, squeeze=False)[0]
@@ -87,10 +89,10 @@ def residual_clouds(residuals: Sequence[Tensor], codebooks: Sequence[Tensor]) ->
         if level < len(codebooks):
             entries = codebooks[level]
             draw_cells(axes, entries, torch.full((2,), -reach), torch.full((2,), reach))
-            axes.scatter(*entries.T.numpy(), s=26, marker="X", color=INK, edgecolors="white", linewidths=0.6, zorder=3)
+            axes.scatter(*entries.T.numpy(), s=34, marker="X", color=INK, edgecolors="white", linewidths=0.6, zorder=3)
         axes.scatter(*cloud.T.numpy(), s=1.5, color="0.45", linewidths=0)
         name = "the vectors" if level == 0 else f"left over by {level}"
-        axes.set_title(f"{name}: mean square {cloud.square().mean():.3g}", fontsize=9, loc="left")
+        axes.set_title(f"{name}: {cloud.square().sum(1).mean():.3g}", fontsize=9, loc="left")
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
     return figure
 
