@@ -21,7 +21,7 @@ Listen = Callable[[Tensor], None]  # a sound (T,) at 24 kHz
 class Panel:
     """Widgets in a row, with their output below; a note says what they are where widgets cannot live."""
 
-    def __init__(self, children: Sequence[ipywidgets.Widget], output: ipywidgets.Output, note: str):
+    def __init__(self, children: Sequence[ipywidgets.Widget], output: ipywidgets.Widget, note: str):
         row = ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap"))
         self.children, self.output, self.note = children, output, note
         self.box = ipywidgets.VBox([row, output])
