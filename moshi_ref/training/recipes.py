@@ -7,7 +7,7 @@
 import string
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .codec import CodecRecipe, CodecTask, DecoderTask, Source
+from .discriminator import DiscriminatorConfig
 from .distribution import first, pick_device
 from .language import LanguageRecipe, LanguageTask
 from .loop import train
@@ -33,6 +34,7 @@ class Profile:
     name: str
     questions: int  # utterances of synthetic users, for Mimi
     answers: int  # renderings of Moshi's answers, for Mimi
+    readings: int  # of words without meaning, for Mimi
     clips: tuple[int, int, int]  # questions, answers and human utterances that Moshi's dialogues are made of
     frames: int  # of a training dialogue
     mimi_steps: int
@@ -43,13 +45,16 @@ class Profile:
     moshi: LanguageRecipe
 
 
+JUDGED = CodecRecipe(mel=2.0, wave=0.1, adversarial=4.0, features=4.0)  # by a discriminator too
+LARGE = replace(JUDGED, batch_size=32, discriminator=DiscriminatorConfig())
+
 PROFILES = {
-    "smoke": Profile("smoke", 40, 60, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
-                     6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, (16_000, 5_000, 5_000), 96, 3_000, 6_000, CodecRecipe(), 9_000,
-                   LanguageRecipe()),
-    "gpu": Profile("gpu", 40_000, 20_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000,
-                   CodecRecipe(batch_size=32), 15_000, LanguageRecipe(batch_size=64)),
+    "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
+                     replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2)),
+    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 3_000, CodecRecipe(), JUDGED,
+                   9_000, LanguageRecipe()),
+    "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, LARGE, LARGE,
+                   15_000, LanguageRecipe(batch_size=64)),
 }  # fmt: skip
 
 
@@ -63,19 +68,20 @@ def spoken(questions: int, answers: int, seed: int, human: Path | None) -> tuple
 
 
 def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
-    """Train the tiny Mimi into `folder`, then its decoder alone, mostly on Moshi's voice; see `training.codec`."""
+    """Train the tiny Mimi into `folder`, then its decoder alone, on more of Moshi's voice; see `training.codec`."""
     torch.manual_seed(seed)
     device = pick_device()
     print(f"training Mimi on {device}", file=sys.stderr)
     users, moshi, people = spoken(profile.questions, profile.answers, seed, human)
+    readers = utterances("reader", "train", profile.readings, seed)
 
     def mix(*weights: float) -> list[Source]:
-        every = zip((moshi, users, people), weights, (False, True, True), strict=True)
+        every = zip((moshi, readers, users, people), weights, (False, True, True, True), strict=True)
         return [Source(said, weight, augmented) for said, weight, augmented in every if said]
 
-    task = CodecTask(Mimi(MimiConfig.tiny()), mix(0.40, 0.42, 0.18), profile.mimi, device)
+    task = CodecTask(Mimi(MimiConfig.tiny()), mix(0.25, 0.35, 0.25, 0.15), profile.mimi, device)
     train(task, folder, profile.mimi_steps, seed)
-    task = DecoderTask(task.trained(), mix(0.70, 0.15, 0.15), profile.decoder, device)
+    task = DecoderTask(task.trained(), mix(0.50, 0.30, 0.10, 0.10), profile.decoder, device)
     train(task, folder / "decoder", profile.decoder_steps, seed)
     mimi = task.trained()
     if first():
