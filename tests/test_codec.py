@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_mimi, without_gradient
+from conftest import tiny_mimi, tiny_transformer, without_gradient
 
 from moshi_ref.corpus.small_world import exchange
 from moshi_ref.corpus.utterances import PHONES, Utterance
@@ -143,6 +143,16 @@ def test_a_loss_that_is_left_out_costs_nothing_and_changes_nothing():
     losses["loss"].backward()
     assert "adversarial" not in losses and "features" not in losses
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in task.projection.parameters())
+
+
+@pytest.mark.parametrize("changes", [{"split": False}, {"transformer": tiny_transformer(gated=False, layers=0)}])
+def test_a_mimi_that_lacks_something_learns_too(changes, tmp_path):
+    torch.manual_seed(1)
+    source = Source([fake_utterance(1), fake_utterance(2)], 1.0, False)
+    task = CodecTask(Mimi(replace(tiny_mimi(), **changes)), [source], RECIPE, CPU)
+    curve = train(task, tmp_path, 40, seed=0, warmup=1)
+    assert sum(e["mel"] for e in curve[-5:]) < 0.9 * sum(e["mel"] for e in curve[:5])
+    assert task.trained().encode(torch.zeros(1, 1, 1920)).shape == (1, 3, 1)
 
 
 def test_only_the_quantizer_waits_at_first():

@@ -55,12 +55,12 @@ def start(quantizer: VectorQuantizer, vectors: Tensor) -> None:
     quantizer.initialized.fill_(1)
 
 
-def quantize(stack: ResidualVectorQuantizer, latent: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def quantize(stack: ResidualVectorQuantizer, latent: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize in training. Row b of latent (B, D, F) uses its first used[b] codebooks only (quantizer
-    dropout), while all of them learn. Returns the latent (B, D, F) after quantization and after its first codebook
-    alone, both with the straight-through gradient, the commitment loss, and the codes (B, Q, F)."""
+    dropout), while all of them learn. Returns the latent (B, D, F) after quantization with the
+    straight-through gradient, the commitment loss, and the codes (B, Q, F)."""
     x = stack.input_proj(latent).transpose(1, 2)  # (B, F, C)
-    residual, total, first, commitment, codes = x, torch.zeros_like(x), x, x.new_zeros(()), []
+    residual, total, commitment, codes = x, torch.zeros_like(x), x.new_zeros(()), []
     for level, quantizer in enumerate(stack.codebooks):
         vectors = gather(residual.detach()).flatten(0, 1)  # (N, C), of all processes
         if quantizer.initialized == 0:
@@ -69,22 +69,30 @@ def quantize(stack: ResidualVectorQuantizer, latent: Tensor, used: Tensor) -> tu
         entry = quantizer.decode(code)  # (B, F, C)
         commitment = commitment + F.mse_loss(residual, entry)
         total = total + entry * (level < used)[:, None, None]
-        first = first if level else entry
         residual = residual - entry
         codes.append(code)
         update(quantizer, vectors, gather(code).flatten())
+    out = stack.output_proj(straight_through(x, total).transpose(1, 2))
+    return out, commitment / len(stack.codebooks), torch.stack(codes, 1)
 
-    def straight(quantized: Tensor) -> Tensor:
-        """Forward: quantized. Backward: as if it were x."""
-        return stack.output_proj((x + (quantized - x).detach()).transpose(1, 2))
 
-    return straight(total), straight(first), commitment / len(stack.codebooks), torch.stack(codes, 1)
+def straight_through(x: Tensor, quantized: Tensor) -> Tensor:
+    """Forward: quantized. Backward: as if it were x."""
+    return x + (quantized - x).detach()
 
 
 def quantize_split(split: SplitResidualVectorQuantizer, latent: Tensor, used: Tensor):
-    """The same for both halves; what the first codebook makes is the semantic half."""
-    semantic, _, c1, code1 = quantize(split.semantic, latent, torch.ones_like(used))
-    acoustic, _, c2, code2 = quantize(split.acoustic, latent, used - 1)
+    """The same for both halves. Returns the whole latent, its semantic part, the commitment loss, codes."""
+    semantic, c1, code1 = quantize(split.semantic, latent, torch.ones_like(used))
+    acoustic, c2, code2 = quantize(split.acoustic, latent, used - 1)
     levels = code2.shape[1]
     commitment = (c1 + levels * c2) / (1 + levels)
     return semantic + acoustic, semantic, commitment, torch.cat([code1, code2], 1)
+
+
+def quantize_plain(stack: ResidualVectorQuantizer, latent: Tensor, used: Tensor):
+    """The same without the split: the semantic part is what the first codebook of the one stack makes alone."""
+    whole, commitment, codes = quantize(stack, latent, used)
+    x = stack.input_proj(latent).transpose(1, 2)  # (B, F, C)
+    semantic = stack.output_proj(straight_through(x, stack.codebooks[0].decode(codes[:, 0])).transpose(1, 2))
+    return whole, semantic, commitment, codes

@@ -38,7 +38,7 @@ from ..corpus.voices import Phone
 from ..mimi import Mimi
 from ..seanet import StreamingConv1d, StreamingConvTranspose1d
 from .balancer import Balancer
-from .codebooks import quantize, quantize_split
+from .codebooks import quantize_plain, quantize_split
 from .discriminator import (
     DiscriminatorConfig,
     MultiScaleSTFTDiscriminator,
@@ -199,7 +199,7 @@ class CodecTask:
         if step < recipe.unquantized_steps:
             quantized, semantic, commitment = latent, latent, latent.new_zeros(())
         else:
-            quantizing = quantize_split if self.mimi.config.split else quantize
+            quantizing = quantize_split if self.mimi.config.split else quantize_plain
             quantized, semantic, commitment, _ = quantizing(self.mimi.quantizer, latent, used)
             quantized = torch.where(skipped[:, None, None], latent, quantized)
         output = self.mimi.decode_latent(quantized)
