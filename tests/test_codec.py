@@ -14,7 +14,7 @@ from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
 from moshi_ref.training.codec import CodecRecipe, CodecTask, DecoderTask, MelLoss, Source, convolutions, folded
 from moshi_ref.training.discriminator import DiscriminatorConfig
-from moshi_ref.training.distillation import KERNEL, RATE, STRIDE, PhoneTeacher, pool
+from moshi_ref.training.distillation import PhoneTeacher
 from moshi_ref.training.loop import train
 
 CPU = torch.device("cpu")
@@ -85,12 +85,11 @@ def test_the_phones_of_a_crop_sound_when_they_say():
 def test_the_teacher_hears_the_clean_crop_of_each_row():
     task = codec_task(replace(RECIPE, batch_size=4))
     wav, wanted = task.batch(random.Random(3))
-    assert wav.shape == (4, 1, 6 * 1920) and wanted.shape == (4, 6, len(PHONES))
-    levels = (wav[:, 0] * 100).round().long()  # (4, T): a phone's number each
-    rows = levels.unflatten(1, (-1, 24_000 // RATE)).mode(-1).values  # (4, 24)
-    exact = pool(torch.nn.functional.one_hot(rows, len(PHONES)).float())
-    assert (exact - wanted).abs().sum(-1).mean() < 0.1  # a phone may end between two marks
-    assert KERNEL == 2 * STRIDE
+    assert wav.shape == (4, 1, 6 * 1920) and wanted.shape == (4, 6, 2 * len(PHONES))
+    levels = (wav[:, 0] * 100).round().long().unflatten(1, (-1, 960))  # (4, 12, 960): a phone's number each
+    shares = torch.nn.functional.one_hot(levels, len(PHONES)).float().mean(2)  # (4, 12, P)
+    heard = wanted.view(4, 12, -1)
+    assert (heard[:, 1:] - shares[:, :-1]).abs().sum(-1).mean() < 0.2  # half a frame late, to 20 ms
 
 
 def test_crops_are_repeatable_and_fit_very_short_utterances():
@@ -220,7 +219,7 @@ def test_another_teacher_needs_another_projection():
         width = 3
 
         def __call__(self, wav, phones):
-            return wav.unflatten(1, (-1, 480)).abs().mean(-1, keepdim=True).expand(-1, -1, 3)
+            return wav.unflatten(1, (-1, 1920)).abs().mean(-1, keepdim=True).expand(-1, -1, 3)
 
     torch.manual_seed(1)
     task = CodecTask(Mimi(tiny_mimi()), [Source([fake_utterance(1)], 1.0, False)], RECIPE, CPU, Loudness())

@@ -9,12 +9,16 @@ from moshi_ref.corpus.voices import Phone
 from moshi_ref.training.distillation import PhoneTeacher, distillation, pool
 
 
-def test_the_teacher_knows_which_phone_sounds():
-    phones = [Phone("s", 0.10, 0.20), Phone("i", 0.20, 0.30)]
-    marks = PhoneTeacher()(torch.zeros(1, 24_000 * 2 // 5), [phones])  # 0.4 s
-    assert marks.shape == (1, 20, len(PHONES)) and (marks.sum(-1) == 1).all()
-    symbols = [PHONES[i] for i in marks[0].argmax(-1)]
-    assert symbols == [""] * 5 + ["s"] * 5 + ["i"] * 5 + [""] * 5
+def test_the_teacher_knows_which_phones_sound_and_in_which_order():
+    phones = [Phone("s", 0.10, 0.18), Phone("i", 0.18, 0.30)]
+    halves = PhoneTeacher()(torch.zeros(1, 5 * 1920), [phones])  # 0.4 s
+    assert halves.shape == (1, 5, 2 * len(PHONES))
+    shares = halves[0].view(10, len(PHONES))  # one row for each 40 ms
+    close(shares.sum(-1), torch.ones(10))
+    late = {PHONES.index("s"): (0.14, 0.22), PHONES.index("i"): (0.22, 0.34)}  # by 40 ms
+    for phone, (start, end) in late.items():
+        inside = [max(0.0, min(end, 0.04 * (h + 1)) - max(start, 0.04 * h)) / 0.04 for h in range(10)]
+        close(shares[:, phone], torch.tensor(inside))
 
 
 def test_a_frame_gets_the_mean_over_itself_and_half_a_frame_to_either_side():

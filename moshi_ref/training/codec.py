@@ -47,7 +47,7 @@ from .discriminator import (
     hinge_fake,
     hinge_real,
 )
-from .distillation import PhoneTeacher, Teacher, distillation, pool
+from .distillation import PhoneTeacher, Teacher, distillation
 from .distribution import share
 
 
@@ -188,7 +188,7 @@ class CodecTask:
         seeds = [rng.getrandbits(60) for _ in range(self.recipe.batch_size)]
         crops = [self.crop(random.Random(seed)) for seed in seeds[share(len(seeds))]]
         wav, clean = (torch.stack([getattr(c, name) for c in crops]).to(self.device) for name in ("wav", "clean"))
-        return wav[:, None], pool(self.teacher(clean, [c.phones for c in crops]))
+        return wav[:, None], self.teacher(clean, [c.phones for c in crops])
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
