@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 from conftest import tiny_mimi
 from test_codec import ADVERSARIAL, fake_utterance
 
+from moshi_ref.corpus.utterances import utterances
 from moshi_ref.mimi import Mimi
 from moshi_ref.training import distribution
 from moshi_ref.training.codec import CodecTask, Source
@@ -28,6 +29,20 @@ def run(folder: Path) -> None:
     source = Source([fake_utterance(1), fake_utterance(2)], 1.0, True)
     task = CodecTask(Mimi(tiny_mimi()), [source], RECIPE, distribution.pick_device())
     train(task, folder, STEPS, seed=0, save_every=3, warmup=1)
+
+
+def make_files(rank: int, count: int, port: str, folder: Path) -> None:
+    os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "MASTER_ADDR": "localhost", "MASTER_PORT": port,
+                   "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
+    distribution.pick_device()
+    found = distribution.first_before_others(lambda: utterances("user", "train", 5, seed=0, folder=folder))
+    assert len(found) == 5
+    dist.destroy_process_group()
+
+
+def test_files_are_made_by_the_first_process_and_found_by_the_others(tmp_path):
+    mp.spawn(make_files, (2, str(29_940 + os.getpid() % 50), tmp_path), nprocs=2)
+    assert [path.name for path in tmp_path.iterdir()] == [path.name for path in tmp_path.glob("user-train-5-*")]
 
 
 def worker(rank: int, count: int, port: str, folder: Path) -> None:

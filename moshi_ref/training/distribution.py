@@ -9,11 +9,14 @@ With one process every function here returns its argument.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 def pick_device() -> torch.device:
@@ -35,6 +38,16 @@ def processes() -> int:
 def first() -> bool:
     """Is this the process that shows progress and writes files?"""
     return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def first_before_others(make: Callable[[], T]) -> T:
+    """What `make` returns. The first process calls it before the others do, so that they find the files it has made."""
+    if not first():
+        dist.barrier()
+    made = make()
+    if processes() > 1 and first():
+        dist.barrier()
+    return made
 
 
 def share(rows: int) -> slice:

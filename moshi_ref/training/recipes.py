@@ -22,7 +22,7 @@ from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .codec import CodecRecipe, CodecTask, DecoderTask, Source
 from .discriminator import DiscriminatorConfig
-from .distribution import first, pick_device
+from .distribution import first, first_before_others, pick_device
 from .language import LanguageRecipe, LanguageTask
 from .loop import train
 
@@ -72,8 +72,8 @@ def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) ->
     torch.manual_seed(seed)
     device = pick_device()
     print(f"training Mimi on {device}", file=sys.stderr)
-    users, moshi, people = spoken(profile.questions, profile.answers, seed, human)
-    readers = utterances("reader", "train", profile.readings, seed)
+    users, moshi, people = first_before_others(lambda: spoken(profile.questions, profile.answers, seed, human))
+    readers = first_before_others(lambda: utterances("reader", "train", profile.readings, seed))
 
     def mix(*weights: float) -> list[Source]:
         every = zip((moshi, readers, users, people), weights, (False, True, True, True), strict=True)
