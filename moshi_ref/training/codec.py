@@ -2,7 +2,7 @@
 
 The losses of a batch of short crops:
 
-    mel           L1 between log-mel spectrograms of original and output, at three resolutions
+    mel           the mel spectrograms of original and output should agree, at five resolutions
     wave          L1 between the samples
     adversarial   the discriminator should take the output for an original
     features      the discriminator's layers should see the same in both
@@ -75,8 +75,14 @@ AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is 
 
 
 class MelLoss(nn.Module):
-    """L1 distance between log-mel spectrograms at window lengths 512, 1024 and 2048."""
+    """How far two sounds are apart in mel spectrograms of five window lengths: the short ones see when, the long ones at
+    which pitch.
 
+    One half is the mean difference of the logarithms, for which a quiet overtone counts as much as a loud one; the
+    other the mean difference of the magnitudes as a share of the original's mean, for which the loud ones count.
+    """
+
+    SCALES = ((128, 16), (256, 24), (512, 40), (1024, 64), (2048, 80))  # samples of a window, mel bands
     FLOOR = 1.5e-3  # noise at -70 dBFS: quieter than a quiet room, louder than rounding to 16 bits
 
     def __init__(self, sample_rate: int):
@@ -85,15 +91,20 @@ class MelLoss(nn.Module):
             torchaudio.transforms.MelSpectrogram(
                 sample_rate, n_fft=size, hop_length=size // 4, n_mels=mels, power=1.0, normalized="window"
             )
-            for size, mels in ((512, 40), (1024, 64), (2048, 80))
+            for size, mels in self.SCALES
         )
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Two sounds (B, T) -> scalar."""
-        return sum(
-            F.l1_loss(scale(output).clamp(min=self.FLOOR).log(), scale(target).clamp(min=self.FLOOR).log())
-            for scale in self.scales
-        ) / len(self.scales)
+        distances = [self.distance(scale(output), scale(target)) for scale in self.scales]
+        return sum(distances) / len(distances)
+
+    def distance(self, output: Tensor, target: Tensor) -> Tensor:
+        """Two mel spectrograms (B, bands, windows) -> scalar."""
+        output, target = output.clamp(min=self.FLOOR), target.clamp(min=self.FLOOR)
+        logarithms = F.l1_loss(output.log(), target.log())
+        share = (output - target).abs().mean((1, 2)) / target.mean((1, 2))  # (B,)
+        return (logarithms + share.mean()) / 2
 
 
 @dataclass(frozen=True)

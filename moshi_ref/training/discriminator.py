@@ -29,6 +29,9 @@ class DiscriminatorConfig:
     dilations: tuple[int, ...] = (1, 2, 4)  # in time; each of these layers also halves the frequencies
 
 
+LOUDER = 32.0  # speech is quiet
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What one discriminator thinks of a sound: logits (B, 1, N, K'), large for originals, and what its layers
@@ -38,10 +41,18 @@ class Verdict:
     features: list[Tensor]
 
 
-def convolution(c_in: int, c_out: int, kernel: tuple[int, int], dilation: int = 1, stride: int = 1) -> nn.Module:
-    """A convolution over (time, frequency) that keeps the number of windows; its weight has a norm of its own."""
+def convolution(c_in: int, c_out: int, kernel: tuple[int, int], dilation: int = 1, stride: int = 1,
+                gain: float = 2**0.5) -> nn.Module:
+    """A convolution over (time, frequency) that keeps the number of windows; its weight has a norm of its own.
+
+    The signal must neither die on its way nor drown in the biases: otherwise all sounds look the same to a discriminator
+    that has not learnt yet, and what it sends back to the codec is noise.
+    """
     padding = ((kernel[0] - 1) * dilation // 2, kernel[1] // 2)
-    return weight_norm(nn.Conv2d(c_in, c_out, kernel, (1, stride), padding, (dilation, 1)))
+    layer = nn.Conv2d(c_in, c_out, kernel, (1, stride), padding, (dilation, 1))
+    nn.init.normal_(layer.weight, std=gain * (c_in * kernel[0] * kernel[1]) ** -0.5)
+    nn.init.zeros_(layer.bias)
+    return weight_norm(layer)
 
 
 class STFTDiscriminator(nn.Module):
@@ -52,7 +63,7 @@ class STFTDiscriminator(nn.Module):
         self.window, filters = window, config.filters
         self.register_buffer("hann", torch.hann_window(window), persistent=False)
         self.layers = nn.ModuleList(
-            [convolution(2, filters, (3, 9))]
+            [convolution(2, filters, (3, 9), gain=LOUDER)]
             + [convolution(filters, filters, (3, 9), dilation, stride=2) for dilation in config.dilations]
             + [convolution(filters, filters, (3, 3))]
         )
