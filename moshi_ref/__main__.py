@@ -22,6 +22,7 @@ from .moshi import MoshiStream
 from .rq_transformer import Sampling
 from .talk import talk
 from .training import recipes
+from .training.ablations import VARIANTS, train_variant
 from .training.distribution import pick_device
 from .training.recogniser import train_recogniser
 
@@ -74,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     p = command("train", run_train, "Train a model on the small world.")
     p.add_argument("model", choices=("mimi", "moshi", "recogniser"))
     p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
-    p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE")
+    p.add_argument("--variant", choices=tuple(VARIANTS), help="with mimi: train it for less time, and leave a part out")
+    p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE, or one of the variant")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
 
@@ -155,8 +157,15 @@ def in_pieces(mimi: Mimi, function, x: torch.Tensor, size: int) -> torch.Tensor:
 
 def run_train(args: argparse.Namespace) -> None:
     name = args.profile or ("gpu" if torch.cuda.is_available() else "cpu")
-    profile, folder = recipes.PROFILES[name], args.out or Path("runs") / f"{args.model}-{name}"
-    if args.model == "mimi":
+    profile, run = recipes.PROFILES[name], f"{args.model}-{name}"
+    if args.variant is not None:
+        if args.model != "mimi":
+            raise ValueError(f"--variant is for the codec; write: train mimi --variant {args.variant}")
+        run += f"-{args.variant}-{args.seed}"
+    folder = args.out or Path("runs") / run
+    if args.variant is not None:
+        train_variant(args.variant, profile, folder, args.seed, args.human)
+    elif args.model == "mimi":
         recipes.train_mimi(profile, folder, args.seed, args.human)
     elif args.model == "moshi":
         recipes.train_moshi(profile, folder, args.seed, args.human, load_mimi(args.mimi))

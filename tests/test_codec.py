@@ -64,6 +64,14 @@ def test_what_nobody_can_hear_does_not_count():
     assert mel(1e-2 * noise, silence) > 0.5
 
 
+def test_a_delay_that_long_windows_forgive_is_heard_by_the_short_ones():
+    mel, click = MelLoss(24_000), torch.zeros(1, 9_600)
+    click[0, 4_800] = 1.0
+    late = click.roll(96, 1)  # 4 ms
+    heard = [mel.distance(scale(late), scale(click)).item() for scale in mel.scales]
+    assert heard == sorted(heard, reverse=True) and heard[0] > 3 * heard[-1]
+
+
 # --- Crops ----------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_r
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import MoshiStream
 from moshi_ref.training import recipes
+from moshi_ref.training.ablations import VARIANTS
 
 ALL = ("talk", "encode", "decode", "train", "evaluate")
 
@@ -97,7 +98,8 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_what_is_not_a_command_is_refused(capsys):
-    for wrong in ((), ("sing",), ("train", "helium"), ("train", "mimi", "--profile", "huge")):
+    for wrong in ((), ("sing",), ("train", "helium"), ("train", "mimi", "--profile", "huge"),
+                  ("train", "mimi", "--variant", "no-ears")):  # fmt: skip
         with pytest.raises(SystemExit, match="2"):
             run(*wrong)
         assert "usage: python -m moshi_ref" in capsys.readouterr().err
@@ -301,6 +303,17 @@ def test_train_mimi(workplace, capsys):
     assert all(codebook.initialized == 1 for codebook in halves)
     assert mimi(0.1 * torch.randn(1, 1, 1920)).isfinite().all()
     assert_trained(folder)
+
+
+@pytest.mark.parametrize("variant", ("no-split-no-distillation", "no-transformers", "adversarial-only"))
+def test_train_a_mimi_with_a_part_left_out(workplace, capsys, variant):
+    assert run("train", "mimi", "--profile", "smoke", "--variant", variant, "--seed", 1) == 0
+    folder = Path("runs") / f"mimi-smoke-{variant}-1"
+    assert capsys.readouterr().out == f"{folder}\n"
+    mimi = load_mimi(workplace / folder)
+    assert mimi.config == VARIANTS[variant][0]
+    assert mimi(0.1 * torch.randn(1, 1, 1920)).isfinite().all()
+    assert_trained(workplace / folder)
 
 
 def test_train_moshi(workplace, cache, capsys):

@@ -38,6 +38,16 @@ def test_the_published_size():
     assert config.filters == 32 and sorted(config.windows) == [128, 256, 512, 1024, 2048]
 
 
+@without_gradient
+def test_a_new_one_already_sees_how_sounds_differ():
+    torch.manual_seed(0)
+    judge, quiet = MultiScaleSTFTDiscriminator(DiscriminatorConfig(filters=8)), 0.05 * torch.randn(2, 1, 9600)
+    seen = [feature.square().mean().sqrt().item() for v in judge(quiet) for feature in v.features]
+    assert min(seen) > 0.1 and max(seen) < 10, "neither lost on the way nor blown up"
+    assert feature_matching(judge(0 * quiet), judge(quiet)) == pytest.approx(1.0)
+    assert feature_matching(judge(3 * quiet), judge(quiet)) == pytest.approx(2.0, rel=1e-3)
+
+
 def test_hinge_losses_by_hand():
     close(hinge_real(verdict(2.0, 0.5, -1.0)), torch.tensor((0 + 0.5 + 2) / 3))
     close(hinge_fake(verdict(-2.0, -0.5, 1.0)), torch.tensor((0 + 0.5 + 2) / 3))

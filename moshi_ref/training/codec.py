@@ -75,8 +75,8 @@ AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is 
 
 
 class MelLoss(nn.Module):
-    """How far two sounds are apart in mel spectrograms of five window lengths: the short ones see when, the long ones at
-    which pitch.
+    """How far two sounds are apart in mel spectrograms of five window lengths: short windows see when something sounds,
+    long ones at which pitch.
 
     One half is the mean difference of the logarithms, for which a quiet overtone counts as much as a loud one; the
     other the mean difference of the magnitudes as a share of the original's mean, for which the loud ones count.

@@ -45,8 +45,8 @@ def convolution(c_in: int, c_out: int, kernel: tuple[int, int], dilation: int = 
                 gain: float = 2**0.5) -> nn.Module:
     """A convolution over (time, frequency) that keeps the number of windows; its weight has a norm of its own.
 
-    The signal must neither die on its way nor drown in the biases: otherwise all sounds look the same to a discriminator
-    that has not learnt yet, and what it sends back to the codec is noise.
+    The signal must neither die on its way nor drown in the biases: otherwise all sounds look the same to a new
+    discriminator, and what it sends back to the codec is noise.
     """
     padding = ((kernel[0] - 1) * dilation // 2, kernel[1] // 2)
     layer = nn.Conv2d(c_in, c_out, kernel, (1, stride), padding, (dilation, 1))

@@ -38,6 +38,7 @@ class Profile:
     clips: tuple[int, int, int]  # questions, answers and human utterances that Moshi's dialogues are made of
     frames: int  # of a training dialogue
     mimi_steps: int
+    variant_steps: int  # of a Mimi with a part left out
     decoder_steps: int  # more steps of Mimi, in which only its decoder learns
     mimi: CodecRecipe
     decoder: CodecRecipe
@@ -49,11 +50,11 @@ JUDGED = CodecRecipe(mel=2.0, wave=0.1, adversarial=4.0, features=4.0)  # by a d
 LARGE = replace(JUDGED, batch_size=32, discriminator=DiscriminatorConfig())
 
 PROFILES = {
-    "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
+    "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 3_000, CodecRecipe(), JUDGED,
+    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 1_500, 3_000, CodecRecipe(), JUDGED,
                    9_000, LanguageRecipe()),
-    "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, LARGE, LARGE,
+    "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, 15_000, LARGE, LARGE,
                    15_000, LanguageRecipe(batch_size=64)),
 }  # fmt: skip
 
@@ -67,22 +68,39 @@ def spoken(questions: int, answers: int, seed: int, human: Path | None) -> tuple
     return users, utterances("moshi", "train", answers, seed), people
 
 
-def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
-    """Train the tiny Mimi into `folder`, then its decoder alone, on more of Moshi's voice; see `training.codec`."""
+def heard(profile: Profile, seed: int, human: Path | None) -> tuple[Sequence[Utterance], ...]:
+    """Whom Mimi hears: Moshi, readers, users, people."""
+    users, moshi, people = first_before_others(lambda: spoken(profile.questions, profile.answers, seed, human))
+    readers = first_before_others(lambda: utterances("reader", "train", profile.readings, seed))
+    return moshi, readers, users, people
+
+
+def mix(voices: Sequence[Sequence[Utterance]], *weights: float) -> list[Source]:
+    """How often Mimi hears each of `heard`. Moshi's voice comes from Moshi itself, clean; the others from a room."""
+    every = zip(voices, weights, (False, True, True, True), strict=True)
+    return [Source(said, weight, augmented) for said, weight, augmented in every if said]
+
+
+def new_codec(config: MimiConfig, voices: Sequence[Sequence[Utterance]], recipe: CodecRecipe, seed: int) -> CodecTask:
+    """A Mimi of which everything is still to learn."""
     torch.manual_seed(seed)
     device = pick_device()
     print(f"training Mimi on {device}", file=sys.stderr)
-    users, moshi, people = first_before_others(lambda: spoken(profile.questions, profile.answers, seed, human))
-    readers = first_before_others(lambda: utterances("reader", "train", profile.readings, seed))
+    return CodecTask(Mimi(config), mix(voices, 0.25, 0.35, 0.25, 0.15), recipe, device)
 
-    def mix(*weights: float) -> list[Source]:
-        every = zip((moshi, readers, users, people), weights, (False, True, True, True), strict=True)
-        return [Source(said, weight, augmented) for said, weight, augmented in every if said]
 
-    task = CodecTask(Mimi(MimiConfig.tiny()), mix(0.25, 0.35, 0.25, 0.15), profile.mimi, device)
+def train_mimi(profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
+    """Train the tiny Mimi into `folder`, then its decoder alone, on more of Moshi's voice; see `training.codec`."""
+    voices = heard(profile, seed, human)
+    task = new_codec(MimiConfig.tiny(), voices, profile.mimi, seed)
     train(task, folder, profile.mimi_steps, seed)
-    task = DecoderTask(task.trained(), mix(0.50, 0.30, 0.10, 0.10), profile.decoder, device)
+    task = DecoderTask(task.trained(), mix(voices, 0.50, 0.30, 0.10, 0.10), profile.decoder, task.device)
     train(task, folder / "decoder", profile.decoder_steps, seed)
+    return keep(task, folder)
+
+
+def keep(task: CodecTask, folder: Path) -> Mimi:
+    """The trained Mimi, which the first process writes into `folder`."""
     mimi = task.trained()
     if first():
         save(mimi, folder, torch.float16)
