@@ -38,7 +38,7 @@ def test_the_published_size():
     assert config.filters == 32 and sorted(config.windows) == [128, 256, 512, 1024, 2048]
 
 
-@without_gradient
+@torch.no_grad()
 def test_a_new_one_already_sees_how_sounds_differ():
     torch.manual_seed(0)
     judge, quiet = MultiScaleSTFTDiscriminator(DiscriminatorConfig(filters=8)), 0.05 * torch.randn(2, 1, 9600)
