@@ -37,7 +37,7 @@ from .codebook_use import codebook_use, effective_bitrate, frame_times, idempote
 from .hearing import hearing
 from .intelligibility import held_out_answers, word_errors
 from .intervals import Z
-from .recogniser import load_recogniser
+from .recogniser import Recogniser, load_recogniser
 from .sound_quality import log_mel, measures
 
 COUNTS = (1, 2, 4, 8, 16, 32)  # codebooks whose quality is measured, as far as the codec has them
@@ -148,10 +148,17 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     for sentence in measures()[1]:
         print(f"note: left out: {sentence}", file=sys.stderr)
-    results = one_recording(mimi, args.wav) if args.wav is not None else everything(mimi, args)
+    results = measured(mimi, args)
     if args.json is not None:
         with writing(args.json) as part:
             part.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measured(mimi: Mimi, args: argparse.Namespace) -> dict:
+    if args.wav is not None:
+        return one_recording(mimi, args.wav)
+    recogniser = load_recogniser(args.moshi.parent / "recogniser-tiny")
+    return everything(mimi, recogniser, args.trials, args.seed, args.human)
 
 
 def one_recording(mimi: Mimi, path: Path) -> dict:
@@ -163,20 +170,20 @@ def one_recording(mimi: Mimi, path: Path) -> dict:
     return {"quality": rows}
 
 
-def everything(mimi: Mimi, args: argparse.Namespace) -> dict:
-    """All measures, each printed as soon as it is known."""
-    recogniser, results = load_recogniser(args.moshi.parent / "recogniser-tiny"), {}
-    wavs = held_out_questions(args.trials, args.seed)
+def everything(mimi: Mimi, recogniser: Recogniser, trials: int, seed: int, human: Path | None) -> dict:
+    """All measures, each printed as soon as it is known; see the beginning of the file. human: a clone of FSDD."""
+    results = {}
+    wavs = held_out_questions(trials, seed)
     results["quality"], codes = quality(mimi, wavs)
     print_quality(results["quality"])
-    results["intelligibility"] = intelligibility(mimi, recogniser, args.trials, args.seed)
+    results["intelligibility"] = intelligibility(mimi, recogniser, trials, seed)
     print_intelligibility(results["intelligibility"])
     results["codebooks"] = codebooks(mimi, codes, wavs)
     print_codebooks(results["codebooks"], codes.shape[1])
-    results["ABX"] = discriminability(mimi, args.seed)
+    results["ABX"] = discriminability(mimi, seed)
     print_abx(results["ABX"])
     if len(codes) > 1:  # otherwise there is nothing to compare the semantic codebook with
-        results["hearing"] = hearing(mimi, args.human, args.seed)
+        results["hearing"] = hearing(mimi, human, seed)
         print_hearing(results["hearing"])
     results["cost"] = cost(mimi, codes)
     print_cost(results["cost"])
