@@ -12,7 +12,7 @@ The file reads in this order:
     to_ours, to_theirs    renaming, gluing and cutting by these tables
     save, load        files and folders
 
-What Kyutai's config.json files say is translated in `kyutai_configs.py`.
+What Kyutai's config.json files say is translated in `kyutai_configs.py`; `weight_files.py` finds and reads the files.
 
 A name such as `attention.in_proj.weight#2` is a block of rows, number 2, of the tensor
 `attention.in_proj.weight`: what we keep as one tensor, others keep as several.
@@ -21,13 +21,13 @@ A name such as `attention.in_proj.weight#2` is a block of rows, number 2, of the
 import json
 import re
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import get_args, get_origin, get_type_hints
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -36,6 +36,7 @@ from .kyutai_configs import FROM_KYUTAI, RELEASED, TO_KYUTAI
 from .mimi import Mimi, MimiConfig
 from .moshi import Moshi, MoshiConfig
 from .tokenizer import TextTokenizer
+from .weight_files import find, headers, mapped, read
 
 CONFIGS = {Mimi: MimiConfig, Helium: HeliumConfig, Moshi: MoshiConfig}
 Names = list[tuple[str, str]]
@@ -159,28 +160,34 @@ def their_name(kind: type[nn.Module], ours: str) -> str | None:
     return next((name for name in found if name), None)
 
 
-def to_ours(kind: type[nn.Module], theirs: dict[str, Tensor], shapes: dict[str, tuple]) -> dict[str, Tensor]:
-    """Rename tensors of theirs and glue blocks together. A tensor that we have no name for keeps its own, so that
-    `match` reports it. shapes: those of our tensors. Raises ValueError for a tensor that is there twice."""
-    blocks: dict[str, dict[int, Tensor]] = {}
-    for name, tensor in theirs.items():
+def group(kind: type[nn.Module], theirs: Iterable[str]) -> dict[str, list[str]]:
+    """Which tensors of theirs make up each of ours, in order. A tensor that we have no name for keeps its own, so that
+    `match` reports it. Raises ValueError for a tensor that is there twice."""
+    blocks: dict[str, dict[int, str]] = {}
+    for name in theirs:
         whole, _, block = (our_name(kind, name) or name).partition("#")
         known = blocks.setdefault(whole, {})
         if int(block or 0) in known:
             raise ValueError(f"{name} is there under two names; expected every tensor once")
-        known[int(block or 0)] = tensor
-    ours = {}
-    for name, parts in blocks.items():
-        whole = torch.cat([parts[n] for n in sorted(parts)]) if len(parts) > 1 else next(iter(parts.values()))
-        ours[name] = unfold(whole, shapes.get(name, tuple(whole.shape)))
-    return ours
+        known[int(block or 0)] = name
+    return {name: [parts[n] for n in sorted(parts)] for name, parts in blocks.items()}
 
 
-def unfold(tensor: Tensor, shape: tuple) -> Tensor:
-    """Bring a tensor to our shape where theirs says the same: a matrix for each step of the Depth Transformer
-    is one matrix with many rows there, and the scales of norms have two axes of length 1 before the width."""
-    same = tensor.shape == (1, 1, *shape) or (len(shape) == 3 and tensor.shape == (shape[0] * shape[1], shape[2]))
-    return tensor.reshape(shape) if same else tensor
+def glue(parts: Sequence[Tensor], shape: tuple | None) -> Tensor:
+    """One tensor of ours out of its parts, in our shape where theirs says the same: a matrix for each step of the
+    Depth Transformer is one matrix with many rows there, and the scales of norms have two axes of length 1 before
+    the width."""
+    whole = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+    if shape is None:
+        return whole
+    same = whole.shape == (1, 1, *shape) or (len(shape) == 3 and whole.shape == (shape[0] * shape[1], shape[2]))
+    return whole.reshape(shape) if same else whole
+
+
+def to_ours(kind: type[nn.Module], theirs: dict[str, Tensor], shapes: dict[str, tuple]) -> dict[str, Tensor]:
+    """Rename tensors of theirs and glue blocks together; see `group` and `glue`. shapes: those of our tensors."""
+    sources = group(kind, theirs)
+    return {name: glue([theirs[part] for part in parts], shapes.get(name)) for name, parts in sources.items()}
 
 
 def to_theirs(kind: type[nn.Module], ours: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -243,92 +250,34 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
 
 
 def load(kind: type[nn.Module], where: str | Path) -> nn.Module:
-    """A model of class `kind`; see `load_mimi`. The model is made without memory of its own, and the weights are
-    mapped from the file: loading needs little more memory than they do.
+    """A model of class `kind`; see `load_mimi`. The model is made without memory of its own, and the weights are read
+    one by one: loading needs little more memory than they do.
 
     Raises FileNotFoundError if a file is missing, and ValueError if the files are damaged, describe another class,
     or do not fit each other; the message says what to do. Warns of weights that are NaN.
     """
     files, description = find(kind, where)
     configs = [read_config(kind, description, where)] if description else RELEASED[kind]
-    weights = {name: tensor for file in files for name, tensor in read_weights(file).items()}
-    ours = "class" in description
-    fitting = [match(kind, config, weights, ours, where) for config in configs]
-    model, weights, problems = min(fitting, key=lambda fit: len(fit[2]))
+    held, ours = headers(files), "class" in description
+    fitting = [match(kind, config, {name: tensor for name, (_, tensor) in held.items()}, ours, where)
+               for config in configs]  # fmt: skip
+    model, problems = min(fitting, key=lambda fit: len(fit[1]))
     if problems:
         shown = "; ".join(sorted(problems)[:5])
         told = "its config.json" if description else "any released model (and no config.json says what they are)"
         raise ValueError(f"the weights in {where} do not fit {told} in {len(problems)} places: {shown}")
-    for name, value in weights.items():
+    sources = {name: [name] for name in held} if ours else group(kind, held)
+    tables = {f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Embedding)}
+    weights = {}
+    for name, place in model.state_dict().items():
+        parts = [(held[part][0], part) for part in sources[name]]
+        weights[name] = value = read(parts, place.shape)
         if value.is_floating_point() and value.isnan().any():
             warnings.warn(f"{name} in {where} has NaN; the model will say nothing sensible", stacklevel=3)
+        if name in tables and mapped(*parts[0]).dtype == value.dtype:
+            weights[name] = mapped(*parts[0])
     model.load_state_dict(weights, assign=True)
     return model.eval()
-
-
-MIMI_FILE, MOSHI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors", "model.safetensors"  # in their repositories
-SIGN = {Mimi: "seanet", Moshi: "dim", Helium: "hidden_size"}  # an entry that only this description has
-
-
-def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
-    """The files with the weights of a model, and what its config.json says ({}: there is none)."""
-    path = Path(where)
-    if path.is_file():
-        description = read_json(path.parent / "config.json") if (path.parent / "config.json").is_file() else {}
-        return [path], description if description.keys() & {"class", SIGN.get(kind)} else {}
-    on_hub = not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(where))
-
-    def fetch(name: str) -> Path | None:
-        return hub_file(str(where), name) if on_hub else path / name if (path / name).is_file() else None
-
-    config, main, index = fetch("config.json"), MOSHI_FILE, None
-    description = read_json(config) if config else {}
-    if "class" not in description:
-        if kind is Mimi and SIGN[Mimi] not in description:  # in a folder with a language model
-            main = description.get("mimi_name", MIMI_FILE)
-            name = description.get("mimi_config_name")
-            description = read_json(fetch(name)) if name else {}
-        elif kind is Moshi:
-            main = description.get("moshi_name", MOSHI_FILE)
-        elif kind is Helium:
-            index = fetch("model.safetensors.index.json")
-    names = sorted(set(read_json(index)["weight_map"].values())) if index else [main]
-    files = [fetch(name) for name in names]
-    if None in files or not (description or kind in RELEASED):
-        missing = names[files.index(None)] if config else "config.json"
-        raise FileNotFoundError(
-            f"no {missing} in {where}; expected a folder with config.json and model.safetensors, as written by "
-            f"moshi_ref.checkpoints.save, or a folder, a file or a hub repository that was released by Kyutai"
-        )
-    return files, description
-
-
-def hub_file(repository: str, name: str) -> Path | None:
-    """A file of a repository of the Hugging Face hub, fetched or from the cache; None if it has no such file."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, name))
-    except EntryNotFoundError as error:
-        if not isinstance(error, LocalEntryNotFoundError):
-            return None
-    except (HfHubHTTPError, OSError, ValueError):
-        pass
-    raise FileNotFoundError(
-        f"there is no folder {repository}, and no repository of this name could be reached on the Hugging Face hub; "
-        "check the name, the network, and whether the repository needs a login"
-    )
-
-
-def read_json(path: Path) -> dict:
-    try:
-        description = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is damaged: expected JSON with "class" and "config", or a released one') from error
-    if not isinstance(description, dict):
-        raise ValueError(f'{path} is damaged: expected JSON with "class" and "config", or a released one')
-    return description
 
 
 def read_config(kind: type[nn.Module], description: dict, where: str | Path):
@@ -363,26 +312,9 @@ def build(kind: type, values: dict):
     return kind(**made)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, mapped into memory; float16 becomes float32."""
-    with open(path, "rb") as file:
-        start = file.read(2)
-    if start in (b"PK", b"\x80\x02", b"\x80\x04"):
-        raise ValueError(
-            f"{path} is a pickle, which can run any program when it is opened; have it converted to safetensors "
-            "by somebody who trusts its source"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); fetch it again") from error
-    return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
-
-
 def match(kind: type[nn.Module], config, weights: dict[str, Tensor], ours: bool,
-          where: str | Path) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
-    """A model of this configuration without memory, the weights by its names, and what does not fit."""
+          where: str | Path) -> tuple[nn.Module, list[str]]:
+    """A model of this configuration without memory, and where weights of these names and shapes do not fit it."""
     try:
         with torch.device("meta" if kind in NAMES else "cpu"):  # others may have buffers that are in no file
             model = kind(config)
@@ -395,4 +327,4 @@ def match(kind: type[nn.Module], config, weights: dict[str, Tensor], ours: bool,
     problems += [f"unexpected {name}" for name in got.keys() - shapes.keys()]
     both = shapes.keys() & got.keys()
     problems += [f"{name} is {got[name]}, expected {shapes[name]}" for name in both if got[name] != shapes[name]]
-    return model, weights, problems
+    return model, problems
