@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .fast_layouts import pages
 from .helium import Helium
 from .kyutai_configs import RELEASED
 from .mimi import Mimi
@@ -124,7 +125,7 @@ def read(parts: Sequence[tuple[Path, str]], shape: Sequence[int]) -> Tensor:
             numbers = file.get_tensor(name).flatten()
             if whole is None:
                 kind = torch.float32 if numbers.dtype == torch.float16 else numbers.dtype
-                whole = torch.empty(math.prod(shape), dtype=kind)
+                whole = pages((math.prod(shape),), kind)
             whole[done : done + len(numbers)] = numbers
         done += len(numbers)
     return whole.view(*shape)

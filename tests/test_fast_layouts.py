@@ -1,12 +1,14 @@
 """Layouts and plans change how fast a stream is, never what it gives."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import close, tiny_transformer
 from torch import nn
 
-from moshi_ref.fast_layouts import FEW, Kept, for_rows, in_order, norm, suits
+from moshi_ref.fast_layouts import FEW, LARGE, Kept, for_rows, in_order, norm, suits
 from moshi_ref.transformer import RMSNorm, Transformer
 
 
@@ -22,7 +24,7 @@ def test_a_weight_moves_in_memory_and_nothing_else():
     assert weight.grad.shape == (3, 4, 5)
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (3, 6, 4)])
+@pytest.mark.parametrize("shape", [(6, 4), (3, 6, 4), (400, 300)])  # the last has pages of its own
 @pytest.mark.parametrize("rows", [1, 2])
 def test_for_rows_is_the_same_matrix(shape, rows):
     weight = nn.Parameter(torch.randn(shape))
@@ -30,6 +32,19 @@ def test_for_rows_is_the_same_matrix(shape, rows):
     with torch.inference_mode():
         assert torch.equal(for_rows(weight, rows), before)
         assert (weight.mT if rows == 1 else weight).is_contiguous()
+
+
+def test_a_weight_in_pages_of_its_own_is_like_any_other():
+    layer = nn.Linear(300, 400, bias=False)
+    with torch.no_grad():
+        for_rows(layer.weight, 1)
+    assert layer.weight.untyped_storage().nbytes() >= LARGE
+    twin, x = copy.deepcopy(layer), torch.randn(2, 300)
+    layer(x).sum().backward()
+    torch.optim.SGD(layer.parameters(), 0.1).step()
+    close(layer.weight, twin.weight - 0.1 * x.sum(0))
+    layer.load_state_dict(twin.state_dict())
+    assert torch.equal(layer.weight, twin.weight)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])

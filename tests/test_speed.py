@@ -8,7 +8,6 @@ import pytest
 from conftest import tiny_mimi, tiny_transformer
 
 from moshi_ref.evaluation import speed
-from moshi_ref.mimi import Mimi
 from moshi_ref.moshi import MoshiConfig
 from moshi_ref.rq_transformer import RQTransformerConfig
 
@@ -20,21 +19,22 @@ def small(monkeypatch):
     model = RQTransformerConfig(tiny_transformer(), depth, 20, entries=2048, audio_streams=16)
     config = MoshiConfig(model, MoshiConfig.kyutai_7b().delays)
     mimi = replace(tiny_mimi(), codebooks=8, used_codebooks=8)
-    monkeypatch.setattr(speed, "random_mimi", lambda: Mimi(mimi).eval())
-    monkeypatch.setattr(speed, "MID", config)
-    monkeypatch.setattr(speed, "TINY", config)
+    monkeypatch.setattr(speed.MimiConfig, "kyutai", lambda: mimi)
+    monkeypatch.setattr(speed, "LANGUAGE_MODELS", dict.fromkeys(speed.LANGUAGE_MODELS, config))
     monkeypatch.setattr(speed, "WARM_UP", 1)
-    monkeypatch.setattr(speed, "installed", lambda package: False)
+    monkeypatch.setattr(speed, "installed", lambda package: package == "torch")
     monkeypatch.setattr(speed.torch, "set_num_threads", lambda count: None)
 
 
-def test_everything_is_measured(small):
-    results = speed.measure(threads=1, frames=2)
+def test_everything_is_measured(small, tmp_path):
+    speed.save_models(tmp_path)
+    results = speed.measure(1, 2, tmp_path)
     assert list(results) == [
         "Mimi, encode", "Mimi, decode", "language model, tiny", "language model, mid", "Mimi, both",
     ]  # fmt: skip
     for row in results.values():
         assert row["moshi_ref"]["ratio"] == 1.0 and row["moshi_ref"]["median_ms"] > 0
+    assert 100 < speed.peak_memory("Mimi", "moshi_ref", tmp_path) < 100_000
 
 
 def test_ratios_are_ours_over_theirs(small, monkeypatch):
@@ -50,7 +50,20 @@ def test_ratios_are_ours_over_theirs(small, monkeypatch):
     assert row["slow"] == {"ratio": 0.25, "median_ms": 8.0, "p95_ms": 8.0}
 
 
-def test_one_number_of_threads_prints_json(small, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["speed", "--here", "--threads", "1", "--frames", "1"])
+@pytest.mark.parametrize("options, expected", [((), "Mimi, both"), (("--memory", "Mimi", "moshi_ref"), None)])
+def test_what_the_processes_print(options, expected, small, tmp_path, monkeypatch, capsys):
+    speed.save_models(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["speed", "--folder", str(tmp_path), "--frames", "1", *options])
     speed.main()
-    assert "Mimi, both" in json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
+    assert isinstance(printed, int) if expected is None else expected in printed
+
+
+def test_the_table_has_times_and_memory(small, tmp_path, monkeypatch, capsys):
+    row = {"moshi_ref": {"ratio": 1.0, "median_ms": 2.0, "p95_ms": None}}
+    monkeypatch.setattr(speed, "child", lambda _, threads, option, *__: 300 if option == "--memory" else {"Mimi": row})
+    monkeypatch.setattr(sys, "argv", ["speed", "--threads", "1", "--json", str(tmp_path / "speed.json")])
+    speed.main()
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert written["1 threads"] == {"Mimi": row} and written["memory, MiB"]["Mimi"] == {"moshi_ref": 300}
+    assert "300 MiB at most" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How long a frame of 80 ms takes, here and in the other implementations.
+"""How long a frame of 80 ms takes, here and in the other implementations, and how much memory.
 
     python -m moshi_ref.evaluation.speed --json speed.json
     pip install --no-deps moshi einops rustymimi transformers   # the others; each is left out if it is missing
@@ -6,7 +6,7 @@
 Everybody gets the same weights (random ones, at the released architecture; Hugging Face's Mimi has others of the same
 shapes), the same sound, one frame at a time. They take turns in one process, several rounds, so that what the machine
 does meanwhile hurts all alike; each number of threads has a process of its own. The table gives ratios first, because
-the times are only true of this machine.
+the times are only true of this machine. For the memory, each has a process of its own.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import save
+from ..checkpoints import load_mimi, load_moshi, save
 from ..kyutai_configs import mimi_to_kyutai, moshi_to_kyutai
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig, MoshiStream
@@ -32,6 +32,7 @@ from ..transformer import TransformerConfig
 
 WARM_UP, ROUNDS = 20, 3
 Turn = Callable[[], None]  # one frame
+
 
 def language_model(temporal: TransformerConfig, dim: int, heads: int, layers: int, hidden: int) -> MoshiConfig:
     """Moshi 7B's streams, vocabularies and delays around smaller Transformers; the numbers are the Depth's."""
@@ -42,6 +43,8 @@ def language_model(temporal: TransformerConfig, dim: int, heads: int, layers: in
 
 MID = language_model(TransformerConfig(1024, 16, 8, hidden=2816, context=3000), 512, 8, 4, 1408)
 TINY = language_model(TransformerConfig(256, 4, 4, hidden=704, context=250), 128, 4, 2, 352)
+LANGUAGE_MODELS = {"language model, tiny": TINY, "language model, mid": MID}
+MODELS = ("Mimi", *LANGUAGE_MODELS)
 
 
 def installed(package: str) -> bool:
@@ -49,68 +52,83 @@ def installed(package: str) -> bool:
 
 
 # --- Who takes part ---------------------------------------------------------------------------------------
+#
+# Each loads the weights from a file and gives the turns that it can take.
 
 
-def mimi_turns(folder: Path) -> dict[str, dict[str, Turn]]:
-    """Streaming encoders and decoders of the released size: {"encode": {who: turn}, "decode": {who: turn}}."""
-    mimi, frame = random_mimi(), 0.1 * torch.randn(1, 1, 1920)
-    codes = torch.randint(0, mimi.config.entries, (1, 8, 1))
-    save(mimi, folder, kyutai=True)
-    weights, state = folder / "model.safetensors", mimi.initial_state(1)
-    encode: dict[str, Turn] = {"moshi_ref": lambda: mimi.encode(frame, state)}
-    decode: dict[str, Turn] = {"moshi_ref": lambda: mimi.decode(codes, state)}
-    if installed("moshi"):
+def mimi_parties(weights: Path) -> dict[str, Callable[[], dict[str, Turn]]]:
+    """Streaming codecs of the released size, with the turns "encode" and "decode"."""
+    frame, codes = 0.1 * torch.randn(1, 1, 1920), torch.randint(0, MimiConfig.kyutai().entries, (1, 8, 1))
+
+    def ours() -> dict[str, Turn]:
+        mimi = load_mimi(weights)
+        state = mimi.initial_state(1)
+        return {"encode": lambda: mimi.encode(frame, state), "decode": lambda: mimi.decode(codes, state)}
+
+    def kyutai() -> dict[str, Turn]:
         from moshi.models import loaders
 
-        one, other = (loaders.get_mimi(weights, mimi_to_kyutai(mimi.config), num_codebooks=8) for _ in range(2))
-        one.streaming_forever(1)
-        other.streaming_forever(1)
-        encode["Kyutai PyTorch"], decode["Kyutai PyTorch"] = lambda: one.encode(frame), lambda: other.decode(codes)
-    if installed("rustymimi"):
+        mimi = loaders.get_mimi(weights, mimi_to_kyutai(MimiConfig.kyutai()), num_codebooks=8)
+        mimi.streaming_forever(1)
+        return {"encode": lambda: mimi.encode(frame), "decode": lambda: mimi.decode(codes)}
+
+    def rust() -> dict[str, Turn]:
         import rustymimi
 
-        rust, samples, numbers = rustymimi.Tokenizer(str(weights)), frame.numpy(), codes.numpy().astype("uint32")
-        encode["Kyutai Rust"] = lambda: rust.encode_step(samples)
-        decode["Kyutai Rust"] = lambda: rust.decode_step(numbers)
-    if installed("transformers"):
+        mimi, samples, numbers = rustymimi.Tokenizer(str(weights)), frame.numpy(), codes.numpy().astype("uint32")
+        return {"encode": lambda: mimi.encode_step(samples), "decode": lambda: mimi.decode_step(numbers)}
+
+    def hugging_face() -> dict[str, Turn]:
         import transformers
 
-        hub = transformers.MimiModel(transformers.MimiConfig()).eval()  # weights of its own: the work is the same
+        mimi = transformers.MimiModel(transformers.MimiConfig()).eval()  # weights of its own: the work is the same
         past: dict = {"encode": None, "decode": None, "padding": None}
 
-        def hub_encode() -> None:
-            out = hub.encode(frame, num_quantizers=8, encoder_past_key_values=past["encode"],
-                             padding_cache=past["padding"], use_streaming=True)  # fmt: skip
+        def encode() -> None:
+            out = mimi.encode(frame, num_quantizers=8, encoder_past_key_values=past["encode"],
+                              padding_cache=past["padding"], use_streaming=True)  # fmt: skip
             past["encode"], past["padding"] = out.encoder_past_key_values, out.padding_cache
 
-        def hub_decode() -> None:  # its convolutions keep no state, so the sound has seams
-            past["decode"] = hub.decode(codes, decoder_past_key_values=past["decode"]).decoder_past_key_values
+        def decode() -> None:  # its convolutions keep no state, so the sound has seams
+            past["decode"] = mimi.decode(codes, decoder_past_key_values=past["decode"]).decoder_past_key_values
 
-        encode["Hugging Face"], decode["Hugging Face"] = hub_encode, hub_decode
-    return {"encode": encode, "decode": decode}
+        return {"encode": encode, "decode": decode}
 
-
-def random_mimi() -> Mimi:
-    """A Mimi of the released size; usage counts of 1 make the codebooks a plain table."""
-    return Mimi(MimiConfig.kyutai()).eval()
+    parties = {"moshi_ref": (ours, "torch"), "Kyutai PyTorch": (kyutai, "moshi"), "Kyutai Rust": (rust, "rustymimi"),
+               "Hugging Face": (hugging_face, "transformers")}  # fmt: skip
+    return {who: party for who, (party, package) in parties.items() if installed(package)}
 
 
-def step_turns(config: MoshiConfig, folder: Path) -> dict[str, Turn]:
-    """One step of a language model: the Temporal Transformer, the Depth Transformer eight times, sampling."""
-    moshi = Moshi(config).eval()
-    # Only its codec's configuration is asked for: codes go in and come out.
-    codec = Mimi(MimiConfig(MimiConfig.tiny().seanet, MimiConfig.tiny().transformer, 8, 8, 2048, 8))
-    stream, heard = MoshiStream(moshi, codec, seed=0), torch.randint(0, 2048, (1, 8))
-    turns: dict[str, Turn] = {"moshi_ref": lambda: stream.step_codes(heard)}
-    if installed("moshi"):
+def step_parties(config: MoshiConfig, weights: Path) -> dict[str, Callable[[], dict[str, Turn]]]:
+    """Language models with the turn "step": the Temporal Transformer, eight times the Depth Transformer, sampling."""
+    heard = torch.randint(0, 2048, (1, 8))
+
+    def ours() -> dict[str, Turn]:
+        # Only its codec's configuration is asked for: codes go in and come out.
+        codec = Mimi(MimiConfig(MimiConfig.tiny().seanet, MimiConfig.tiny().transformer, 8, 8, 2048, 8))
+        stream = MoshiStream(load_moshi(weights), codec, seed=0)
+        return {"step": lambda: stream.step_codes(heard)}
+
+    def kyutai() -> dict[str, Turn]:
         from moshi.models import LMGen, loaders
 
-        save(moshi, folder, kyutai=True)
-        theirs = loaders.get_moshi_lm(folder / "model.safetensors", moshi_to_kyutai(config), dtype=torch.float32)
-        generator = LMGen(theirs)
+        generator = LMGen(loaders.get_moshi_lm(weights, moshi_to_kyutai(config), dtype=torch.float32))
         generator.streaming_forever(1)
-        turns["Kyutai PyTorch"] = lambda: generator.step(heard[..., None])
-    return turns
+        return {"step": lambda: generator.step(heard[..., None])}
+
+    return {"moshi_ref": ours} | ({"Kyutai PyTorch": kyutai} if installed("moshi") else {})
+
+
+def parties_of(model: str, folder: Path) -> dict[str, Callable[[], dict[str, Turn]]]:
+    weights = folder / model / "model.safetensors"
+    return mimi_parties(weights) if model == "Mimi" else step_parties(LANGUAGE_MODELS[model], weights)
+
+
+def save_models(folder: Path) -> None:
+    """Random weights, in the layout of the released files. Usage counts of 1 make the codebooks plain tables."""
+    save(Mimi(MimiConfig.kyutai()), folder / "Mimi", kyutai=True)
+    for name, config in LANGUAGE_MODELS.items():
+        save(Moshi(config), folder / name, kyutai=True)
 
 
 # --- Who is how fast --------------------------------------------------------------------------------------
@@ -138,25 +156,69 @@ def take_turns(turns: dict[str, Turn], frames: int) -> dict[str, dict[str, float
     }  # fmt: skip
 
 
-def measure(threads: int, frames: int) -> dict:
-    """All comparisons with this number of threads, in this process."""
-    os.environ["NO_TORCH_COMPILE"] = "1"  # the official package would compile two small functions
+def measure(threads: int, frames: int, folder: Path) -> dict:
+    """All comparisons with this number of threads, in this process: {what: {who: ratio and times}}."""
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
     results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, turns in mimi_turns(Path(folder)).items():
-            results[f"Mimi, {name}"] = take_turns(turns, frames)
-        for name, config in (("tiny", TINY), ("mid", MID)):
-            results[f"language model, {name}"] = take_turns(step_turns(config, Path(folder)), frames)
+    for model in MODELS:
+        turns = {who: party() for who, party in parties_of(model, folder).items()}
+        for name in turns["moshi_ref"]:
+            what = model if name == "step" else f"{model}, {name}"
+            results[what] = take_turns({who: able[name] for who, able in turns.items()}, frames)
     both = {}
     for who, encode in results["Mimi, encode"].items():
-        if who in results["Mimi, decode"]:
-            both[who] = encode["median_ms"] + results["Mimi, decode"][who]["median_ms"]
+        both[who] = encode["median_ms"] + results["Mimi, decode"][who]["median_ms"]
     results["Mimi, both"] = {
         who: {"ratio": round(both["moshi_ref"] / ms, 3), "median_ms": round(ms, 2), "p95_ms": None}
         for who, ms in both.items()
     }
+    return results
+
+
+def peak_memory(model: str, who: str, folder: Path) -> int:
+    """The most memory that this process ever had, in MiB, after loading one party's model and some frames."""
+    import resource  # not on Windows
+
+    turns = parties_of(model, folder)[who]()
+    with torch.inference_mode():
+        for _ in range(WARM_UP):
+            for turn in turns.values():
+                turn()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2)
+
+
+# --- The command ------------------------------------------------------------------------------------------
+
+
+def child(folder: Path, threads: int, *options: str) -> dict | int:
+    """What this program prints in a process of its own, where nothing has been loaded before."""
+    # The official package would compile two small functions.
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads),
+                                "NO_TORCH_COMPILE": "1"}  # fmt: skip
+    command = [sys.executable, "-m", "moshi_ref.evaluation.speed", "--folder", str(folder),
+               "--threads", str(threads), *options]  # fmt: skip
+    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def compare_times(folder: Path, threads: int, frames: int) -> dict:
+    results = child(folder, threads, "--frames", str(frames))
+    for name, row in results.items():
+        for who, numbers in row.items():
+            late = "" if numbers["p95_ms"] is None else f" (p95 {numbers['p95_ms']:.1f})"
+            print(f"{threads} threads  {name:14} {who:15} ours / theirs {numbers['ratio']:6.3f}   "
+                  f"{numbers['median_ms']:7.1f} ms{late}", flush=True)  # fmt: skip
+    return results
+
+
+def compare_memory(folder: Path) -> dict:
+    """{model: {who: MiB}}"""
+    results = {}
+    for model in MODELS:
+        results[model] = row = {who: child(folder, 1, "--memory", model, who) for who in parties_of(model, folder)}
+        for who, peak in row.items():
+            print(f"memory     {model:14} {who:15} ours / theirs {row['moshi_ref'] / peak:6.3f}   {peak:7} MiB at most",
+                  flush=True)  # fmt: skip
     return results
 
 
@@ -165,25 +227,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--frames", type=int, default=100, help="frames in each round of each")
     parser.add_argument("--json", type=Path, help="file to write the results to")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # one number of threads, as JSON
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # the last two are for the processes
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.here:
-        print(json.dumps(measure(args.threads[0], args.frames)))
-        return
-    everything = {}
-    for threads in args.threads:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "moshi_ref.evaluation.speed", "--here", "--threads", str(threads),
-                   "--frames", str(args.frames)]  # fmt: skip
-        ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        everything[f"{threads} threads"] = results = json.loads(ran.stdout.splitlines()[-1])
-        for name, row in results.items():
-            for who, numbers in row.items():
-                late = "" if numbers["p95_ms"] is None else f" (p95 {numbers['p95_ms']:.1f})"
-                print(f"{threads} threads  {name:22} {who:15} ours / theirs {numbers['ratio']:6.3f}   "
-                      f"{numbers['median_ms']:7.1f} ms{late}", flush=True)  # fmt: skip
-    if args.json is not None:
-        args.json.write_text(json.dumps(everything, indent=1) + "\n")
+    torch.manual_seed(0)
+    if args.memory:
+        print(peak_memory(*args.memory, args.folder))
+    elif args.folder:
+        print(json.dumps(measure(args.threads[0], args.frames, args.folder)))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            save_models(folder)
+            everything = {f"{n} threads": compare_times(folder, n, args.frames) for n in args.threads}
+            everything["memory, MiB"] = compare_memory(folder)
+        if args.json is not None:
+            args.json.write_text(json.dumps(everything, indent=1) + "\n")
 
 
 if __name__ == "__main__":
