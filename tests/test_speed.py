@@ -61,7 +61,7 @@ def test_what_the_processes_print(options, expected, small, tmp_path, monkeypatc
 
 def test_the_table_has_times_and_memory(small, tmp_path, monkeypatch, capsys):
     row = {"moshi_ref": {"ratio": 1.0, "median_ms": 2.0, "p95_ms": None}}
-    monkeypatch.setattr(speed, "child", lambda _, threads, option, *__: 300 if option == "--memory" else {"Mimi": row})
+    monkeypatch.setattr(speed, "child", lambda _, __, option, *___: 300 if option == "--memory" else {"Mimi": row})
     monkeypatch.setattr(sys, "argv", ["speed", "--threads", "1", "--json", str(tmp_path / "speed.json")])
     speed.main()
     written = json.loads((tmp_path / "speed.json").read_text())

@@ -125,7 +125,10 @@ def parties_of(model: str, folder: Path) -> dict[str, Callable[[], dict[str, Tur
 
 
 def save_models(folder: Path) -> None:
-    """Random weights, in the layout of the released files. Usage counts of 1 make the codebooks plain tables."""
+    """Random weights, in the layout of the released files. Usage counts of 1 make the codebooks plain tables.
+
+    In a process of its own: what a process has used at most counts for the processes that it starts, too.
+    """
     save(Mimi(MimiConfig.kyutai()), folder / "Mimi", kyutai=True)
     for name, config in LANGUAGE_MODELS.items():
         save(Moshi(config), folder / name, kyutai=True)
@@ -227,18 +230,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--frames", type=int, default=100, help="frames in each round of each")
     parser.add_argument("--json", type=Path, help="file to write the results to")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # the last two are for the processes
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # the last three are for the processes
+    parser.add_argument("--save", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.manual_seed(0)
-    if args.memory:
+    if args.save:
+        save_models(args.folder)
+        print(json.dumps(MODELS))
+    elif args.memory:
         print(peak_memory(*args.memory, args.folder))
     elif args.folder:
         print(json.dumps(measure(args.threads[0], args.frames, args.folder)))
     else:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            save_models(folder)
+            child(folder, 1, "--save")
             everything = {f"{n} threads": compare_times(folder, n, args.frames) for n in args.threads}
             everything["memory, MiB"] = compare_memory(folder)
         if args.json is not None:
