@@ -65,6 +65,31 @@ def windows(matrices: Mapping[str, Tensor], rate: float) -> Picture:
     return figure
 
 
+def look_back(gradient: Tensor, last: int, marks: Mapping[str, int], rate: int, size: int) -> Picture:
+    """How strongly a frame depends on each 10 ms of sound, by its gradient (T,). `last` is the frame's last sample, and
+    `marks` say how many samples before its end something begins."""
+    figure = Picture(10, 2.9)
+    axes = figure.add_subplot()
+    block = size // 8
+    first, end = last + 1 - (max(marks.values()) // block + 12) * block, last + 1 + 12 * block
+    padded = torch.zeros(end - first)
+    inside = gradient[max(0, first) : end]
+    padded[max(0, -first) : max(0, -first) + len(inside)] = inside.float()
+    blocks = level(padded.view(-1, block).square().mean(1) / padded.square().mean())
+    seconds = (np.arange(len(blocks) + 1) * block + first - last - 1) / rate
+    axes.stairs(blocks.numpy(), seconds, baseline=FLOOR, fill=True, color=MARK)
+    axes.axvspan(-size / rate, 0, color="0.85", zorder=0)
+    axes.axvline(0, color=INK, linewidth=1)
+    for (name, samples), dashes in zip(marks.items(), ("--", "-.", ":"), strict=False):
+        axes.axvline(-samples / rate, color=SECOND, linestyle=dashes, linewidth=1.4, label=name)
+    axes.set(xlim=(seconds[0], seconds[-1]), ylim=(FLOOR, 25), ylabel="gradient (dB)")
+    axes.set_xlabel("seconds around the end of the frame; grey: the frame, to the right: the future", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def ripples(cases: Mapping[str, tuple[Tensor, Tensor, Tensor]], rate: int, size: int, sample: int) -> Picture:
     """What a change of one sample does, one column a case: (latent (D, F), changed codes (Q, F) bool, sound (T,)),
     the first and the last as the difference, relative to the undisturbed."""
@@ -119,7 +144,7 @@ def healing(errors: Mapping[str, Tensor], seconds: float) -> Picture:
     frame lasts `seconds`. What has no bar is no error at all."""
     figure = Picture(10, 3.6)
     panels = figure.subplots(2, -(-len(errors) // 2), sharex=True, sharey=True)
-    for axes, (name, error) in zip(panels.T.flat, errors.items(), strict=True):
+    for axes, (name, error) in zip(panels.flat, errors.items(), strict=False):
         edges = (np.arange(len(error) + 1)) * seconds
         axes.stairs(error.clamp(min=FLOOR).numpy(), edges, baseline=FLOOR, fill=True, color=MARK)
         axes.set_title(name, fontsize=9, loc="left")
