@@ -5,6 +5,7 @@ hatching or by place as well.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def shares(models: Mapping[str, Mapping[str, float]], unit: str) -> Picture:
     axes = figure.add_subplot()
     for row, parts in enumerate(models.values()):
         total, left = sum(parts.values()), 0.0
-        for (name, value), (face, hatch) in zip(parts.items(), FILLS, strict=False):
+        for (name, value), (face, hatch) in zip(parts.items(), cycle(FILLS), strict=False):
             width = 100 * value / total
             axes.barh(row, width, left=left, height=0.7, color=face, hatch=hatch, edgecolor=INK, linewidth=0.8,
                       label=name if row == 0 else None)  # fmt: skip
@@ -124,7 +125,7 @@ def frame_budget(stages: Mapping[str, float], limit: float) -> Picture:
     figure = Picture(10, 1.9)
     axes = figure.add_subplot()
     left = 0.0
-    for (name, value), (face, hatch) in zip(stages.items(), FILLS, strict=True):
+    for (name, value), (face, hatch) in zip(stages.items(), cycle(FILLS), strict=False):
         axes.barh(0, value, left=left, height=0.6, color=face, hatch=hatch, edgecolor=INK, linewidth=0.8,
                   label=f"{name}: {value:.1f} ms")  # fmt: skip
         left += value
