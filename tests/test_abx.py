@@ -11,6 +11,7 @@ from moshi_ref.evaluation.abx import (
     SYLLABLES,
     Score,
     Spoken,
+    Tally,
     Triphone,
     abx,
     abx_of,
@@ -95,13 +96,16 @@ def test_within_a_speaker_by_hand():
     round, X at 20 is 60 from its A and nearer to both B; X at 80 is 60 from its A and nearer to one."""
     score = abx([item("a", "s", 0), item("a", "s", 30), item("e", "s", 20), item("e", "s", 80)])["within"]
     a, e = (1 + 1) / 4, (2 + 1) / 4
-    assert score == Score(pytest.approx((a + e) / 2), 8)
+    assert score.error == pytest.approx((a + e) / 2) and score.triples == 8
+    assert score.low == score.high == score.error  # of one speaker alone nothing is known about others
 
 
 def test_across_speakers_by_hand():
     """A at 0 and B at 40 by one speaker; X at 10 by another is right, X at 25 is wrong, X at 20 is a tie."""
     items = [item("a", "s", 0), item("e", "s", 40), *(item("a", "t", d) for d in (10, 25, 20))]
-    assert abx(items) == {"within": Score(None, 0), "across": Score(pytest.approx(1.5 / 3), 3)}
+    scores = abx(items)
+    assert scores["within"] == Score(None, 0)
+    assert scores["across"].error == pytest.approx(1.5 / 3) and scores["across"].triples == 3
 
 
 def test_means_are_of_contexts_then_of_speakers_then_of_pairs():
@@ -143,6 +147,25 @@ def test_noise_is_at_chance():
 def test_constant_features_are_all_ties():
     items = [Triphone(i.phone, i.context, i.speaker, torch.ones(2, 3)) for i in synthetic_items(1.0)]
     assert all(score.error == 0.5 for score in abx(items).values())
+
+
+def test_the_interval_tells_how_much_speakers_differ():
+    """Two pairs of phonemes; some speakers always err, some never."""
+    tally = Tally()
+    for speaker, error in zip("stuvwxyz", (0, 1, 0, 1, 0, 1, 0, 1), strict=True):
+        for pair in (("a", "e"), ("a", "i")):
+            tally.add(pair, speaker, error, 10)
+    score = tally.score()
+    assert (score.error, score.triples) == (0.5, 160)
+    spread = 1.96 * math.sqrt(0.25 / 8)
+    assert score.low == pytest.approx(0.5 - spread, abs=0.1) and score.high == pytest.approx(0.5 + spread, abs=0.1)
+
+
+def test_a_speaker_who_says_less_counts_where_she_speaks():
+    tally = Tally()
+    for pair, speaker, error in ((("a", "e"), "s", 0.2), (("a", "e"), "t", 0.4), (("a", "i"), "s", 0.9)):
+        tally.add(pair, speaker, error, 1)
+    assert tally.score().error == pytest.approx((0.3 + 0.9) / 2)
 
 
 # --- What is said ---------------------------------------------------------------------------------

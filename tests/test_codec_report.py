@@ -18,7 +18,9 @@ from moshi_ref.evaluation.codec_report import (
     mean_and_margin,
     print_table,
     quality,
+    suitable,
 )
+from moshi_ref.evaluation.sound_quality import REQUIRED
 
 
 class Halving:
@@ -33,6 +35,14 @@ class Halving:
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         missing = -self.wav.shape[-1] % 1920
         return torch.nn.functional.pad(self.wav, (0, missing)) * 0.5 ** (4 - codes.shape[1])
+
+
+def test_a_recording_too_short_for_one_measure_is_judged_by_the_others():
+    fitting, reasons = suitable(REQUIRED, 0.1 * torch.randn(4_800))  # 0.2 s
+    assert list(fitting) == ["log-mel distance, dB", "SI-SDR, dB"] and "STOI needs 0.4 s" in reasons[0]
+    rows, _ = quality(Halving(), [0.1 * torch.randn(4_800)], fitting)
+    assert all(row.keys() == fitting.keys() for row in rows.values())
+    assert suitable(REQUIRED, 0.1 * torch.randn(24_000)) == (REQUIRED, [])
 
 
 def test_mean_and_margin():

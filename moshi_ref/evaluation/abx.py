@@ -21,7 +21,7 @@ Shapes: N triphones, F frames, D width of a feature.
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -158,12 +158,18 @@ def distances(items: Sequence[Tensor]) -> Tensor:
 # --- The score ------------------------------------------------------------------------------------
 
 
+DRAWS = 1000  # of the bootstrap
+
+
 @dataclass(frozen=True)
 class Score:
-    """error: 0 to 1, 0.5 by chance, None if there was no triple; triples: how many were counted."""
+    """error: 0 to 1, 0.5 by chance, None if there was no triple; triples: how many were counted; low, high: where the
+    error would lie, in 95 of 100 cases, had other speakers been drawn (a bootstrap over those that there are)."""
 
     error: float | None
     triples: int
+    low: float | None = None
+    high: float | None = None
 
 
 def wrong(to_a: Tensor, to_b: Tensor) -> Tensor:
@@ -186,13 +192,29 @@ class Tally:
         self.triples += triples
 
     def score(self) -> Score:
-        pairs = [mean(mean(contexts) for contexts in speakers.values()) for speakers in self.errors.values()]
-        return Score(mean(pairs) if pairs else None, self.triples)
+        names = sorted({speaker for speakers in self.errors.values() for speaker in speakers})
+        if not names:
+            return Score(None, 0)
+        errors = torch.zeros(len(self.errors), len(names), dtype=torch.float64)  # by pair and speaker
+        counted = torch.zeros_like(errors)
+        for row, speakers in enumerate(self.errors.values()):
+            for speaker, contexts in speakers.items():
+                column = names.index(speaker)
+                errors[row, column], counted[row, column] = sum(contexts) / len(contexts), 1
+        everyone = torch.ones(1, len(names), dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.multinomial(everyone.expand(DRAWS, -1), len(names), replacement=True, generator=generator)
+        others = mean_of_means(errors, counted, F.one_hot(drawn, len(names)).sum(1).double())
+        low, high = others.nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        return Score(mean_of_means(errors, counted, everyone).item(), self.triples, low, high)
 
 
-def mean(values: Iterable[float]) -> float:
-    values = list(values)
-    return sum(values) / len(values)
+def mean_of_means(errors: Tensor, counted: Tensor, times: Tensor) -> Tensor:
+    """The mean over pairs of the mean over speakers (N,), when each speaker is counted `times` (N, speakers) over.
+    errors (pairs, speakers); counted: 1 where there is one, else 0."""
+    sums, weights = times @ (errors * counted).T, times @ counted.T  # (N, pairs)
+    there = weights > 0
+    return torch.where(there, sums / weights.clamp(min=1), 0).sum(1) / there.sum(1)
 
 
 def abx(items: Sequence[Triphone]) -> dict[str, Score]:

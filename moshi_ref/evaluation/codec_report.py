@@ -38,7 +38,7 @@ from .hearing import hearing
 from .intelligibility import held_out_answers, word_errors
 from .intervals import Z
 from .recogniser import Recogniser, load_recogniser
-from .sound_quality import log_mel, measures
+from .sound_quality import Measure, log_mel, measures
 
 COUNTS = (1, 2, 4, 8, 16, 32)  # codebooks whose quality is measured, as far as the codec has them
 MEL_RATE = SAMPLE_RATE / 512  # frames a second of every second frame of `log_mel`
@@ -74,9 +74,10 @@ def mean_and_margin(values: Sequence[float]) -> dict[str, float]:
     return {"mean": round(mean, 4), "margin": round(Z * spread / math.sqrt(n), 4) if n > 1 else None}
 
 
-def quality(mimi: Mimi, wavs: Sequence[Tensor]) -> tuple[dict, Tensor]:
-    """{number of codebooks: {measure: mean and margin}} over sounds (T,), and the codes (Q, F) of all of them."""
-    taken, scores, codes = measures()[0], {}, []
+def quality(mimi: Mimi, wavs: Sequence[Tensor], taken: dict[str, Measure] | None = None) -> tuple[dict, Tensor]:
+    """{number of codebooks: {measure: mean and margin}} over sounds (T,), and the codes (Q, F) of all of them.
+    taken: which measures; all that can be taken here unless told otherwise."""
+    taken, scores, codes = measures()[0] if taken is None else taken, {}, []
     for wav in tqdm(wavs, "quality", leave=False, disable=None):
         tokens, outputs = coded(mimi, wav)
         codes.append(tokens)
@@ -161,11 +162,26 @@ def measured(mimi: Mimi, args: argparse.Namespace) -> dict:
     return everything(mimi, recogniser, args.trials, args.seed, args.human)
 
 
+def suitable(taken: dict[str, Measure], wav: Tensor) -> tuple[dict[str, Measure], list[str]]:
+    """The measures that can judge a recording (T,), and a sentence for each that cannot: it may be too short."""
+    fitting, reasons = {}, []
+    for name, measure in taken.items():
+        try:
+            measure(wav, wav)
+            fitting[name] = measure
+        except ValueError as error:
+            reasons.append(str(error))
+    return fitting, reasons
+
+
 def one_recording(mimi: Mimi, path: Path) -> dict:
     wav, notes = read_audio(path, mimi.config.sample_rate)
     for note in notes:
         print(f"note: {path}: {note}", file=sys.stderr)
-    rows, _ = quality(mimi, [wav])
+    taken, reasons = suitable(measures()[0], wav)
+    for reason in reasons:
+        print(f"note: {path}: {reason}", file=sys.stderr)
+    rows, _ = quality(mimi, [wav], taken)
     print_quality(rows)
     return {"quality": rows}
 
@@ -232,9 +248,12 @@ def print_codebooks(rows: list[dict], frames: int) -> None:
 
 def print_abx(rows: dict) -> None:
     print_table("ABX error", {
-        name: {mode: f"{percent(score['error'])} of {score['triples']}" for mode, score in row.items()}
-        for name, row in rows.items()
+        name: {mode: abx_cell(**score) for mode, score in row.items()} for name, row in rows.items()
     })  # fmt: skip
+
+
+def abx_cell(error: float | None, triples: int, low: float | None, high: float | None) -> str:
+    return "none" if error is None else f"{percent(error)} [{100 * low:.0f}, {100 * high:.0f}] of {triples}"
 
 
 def print_hearing(rows: dict) -> None:
