@@ -1,4 +1,4 @@
-"""Acoustic delay: shifting parallel streams against each other and back (Moshi paper, section 3.4.3).
+"""Acoustic delay: shifting parallel streams against each other and back (Moshi paper, section 3.4.2).
 
 In a frame, the acoustic codes depend on the semantic code. If they are written a frame later, the large
 Temporal Transformer has already seen the semantic code when it predicts them. With delays (0, 1):

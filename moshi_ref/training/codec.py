@@ -9,9 +9,9 @@ The losses of a batch of short crops:
     commitment    the encoder stays near the codebook entries
     distillation  the quantized semantic latent, seen through a linear projection, points where the teacher points
 
-The first four are about the sound, and the balancer weighs them against each other. Kyutai trained with all of
-them, and found that listeners like the model better that is trained without `mel` and `wave` (section 3.3.3 and
-Table 4); a small model on a small machine learns little without.
+The first four are about the sound, and the balancer weighs them against each other. Kyutai compared a training with
+all of them to one without `mel` and `wave`; listeners liked the second far better, and measures of fidelity the first
+(sections 3.3.1 and 5.2, Table 4). A small model on a small machine learns little without `mel`.
 
 Besides: the quantizer is left out for half of the sequences, so that the decoder learns from clean latents too; a
 random number of codebooks is used (quantizer dropout), so that a few of them are worth something without the others;

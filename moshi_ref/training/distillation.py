@@ -1,4 +1,4 @@
-"""Semantic distillation: a teacher says what is being said, and the first codebook learns it (section 3.3.3).
+"""Semantic distillation: a teacher says what is being said, and the first codebook learns it (section 3.3.2).
 
 A network that was trained on speech without labels knows which phoneme sounds when. Mimi's first codebook is
 taught to know it too: a linear projection of the quantized semantic latent shall point in the same direction as the
