@@ -51,10 +51,10 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Ten
 
     In a stream, x is short and the weight large. Then the time goes into bringing the weight into the order that
     the library's convolution likes, which it does at every call. A matrix product over the windows of x takes the
-    weight as it is.
+    weight as it is; but its gradient takes longer.
     """
     kernel = weight.shape[2]
-    if x.shape[-1] > SHORT * stride:
+    if x.shape[-1] > SHORT * stride or x.requires_grad:
         return F.conv1d(x, weight, bias, stride)
     windows, matrix = x.unfold(-1, kernel, stride), weight.flatten(1)  # (B, C_in, T', kernel), (C_out, C_in * kernel)
     if windows.shape[2] <= FEW:
