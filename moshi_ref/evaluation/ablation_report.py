@@ -26,7 +26,7 @@ from ..checkpoints import load_mimi
 from ..corpus.small_world import exchange, held_out_pairs
 from ..corpus.utterances import render_moshi, render_user
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, user_voice
-from .codec_report import coded, everything
+from .codec_report import decoded, everything
 from .recogniser import Recogniser, load_recogniser
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -77,7 +77,7 @@ def report_on(folder: Path, out: Path, recogniser: Recogniser, trials: int, huma
     run["report"] = everything(mimi, recogniser, trials, 0, human)
     name = f"{run['variant']}-{run['seed']}"
     write_sound(wav, out / "original.flac")
-    write_sound(coded(mimi, wav)[1][mimi.config.used_codebooks], out / f"{name}.flac")
+    write_sound(decoded(mimi, wav)[mimi.config.used_codebooks], out / f"{name}.flac")
     with writing(out / f"{name}.json") as part:
         part.write_text(json.dumps(run, indent=1) + "\n")
 

@@ -41,6 +41,7 @@ from .recogniser import Recogniser, load_recogniser
 from .sound_quality import Measure, log_mel, measures
 
 COUNTS = (1, 2, 4, 8, 16, 32)  # codebooks whose quality is measured, as far as the codec has them
+MANY = 8  # times as many sentences for the use of the codebooks: few frames cannot show many entries
 MEL_RATE = SAMPLE_RATE / 512  # frames a second of every second frame of `log_mel`
 
 
@@ -61,10 +62,10 @@ def counts(mimi: Mimi) -> list[int]:
 
 
 @torch.inference_mode()
-def coded(mimi: Mimi, wav: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """The codes (Q, F) of a sound (T,), and the sound (T,) that is decoded from the first 1, 2, 4, ... of them."""
+def decoded(mimi: Mimi, wav: Tensor) -> dict[int, Tensor]:
+    """{1, 2, 4, ...: the sound (T,) that is decoded from so many of the codebooks} for a sound (T,)."""
     codes = mimi.encode(wav[None, None])
-    return codes[0], {q: mimi.decode(codes[:, :q])[0, 0, : len(wav)] for q in counts(mimi)}
+    return {q: mimi.decode(codes[:, :q])[0, 0, : len(wav)] for q in counts(mimi)}
 
 
 def mean_and_margin(values: Sequence[float]) -> dict[str, float]:
@@ -74,18 +75,15 @@ def mean_and_margin(values: Sequence[float]) -> dict[str, float]:
     return {"mean": round(mean, 4), "margin": round(Z * spread / math.sqrt(n), 4) if n > 1 else None}
 
 
-def quality(mimi: Mimi, wavs: Sequence[Tensor], taken: dict[str, Measure] | None = None) -> tuple[dict, Tensor]:
-    """{number of codebooks: {measure: mean and margin}} over sounds (T,), and the codes (Q, F) of all of them.
+def quality(mimi: Mimi, wavs: Sequence[Tensor], taken: dict[str, Measure] | None = None) -> dict:
+    """{number of codebooks: {measure: mean and margin}} over sounds (T,).
     taken: which measures; all that can be taken here unless told otherwise."""
-    taken, scores, codes = measures()[0] if taken is None else taken, {}, []
+    taken, scores = measures()[0] if taken is None else taken, {}
     for wav in tqdm(wavs, "quality", leave=False, disable=None):
-        tokens, outputs = coded(mimi, wav)
-        codes.append(tokens)
-        for q, output in outputs.items():
+        for q, output in decoded(mimi, wav).items():
             for name, measure in taken.items():
                 scores.setdefault(q, {}).setdefault(name, []).append(measure(wav, output))
-    rows = {q: {name: mean_and_margin(v) for name, v in row.items()} for q, row in scores.items()}
-    return rows, torch.cat(codes, -1)
+    return {q: {name: mean_and_margin(v) for name, v in row.items()} for q, row in scores.items()}
 
 
 def intelligibility(mimi: Mimi, recogniser, count: int, seed: int) -> dict:
@@ -94,7 +92,7 @@ def intelligibility(mimi: Mimi, recogniser, count: int, seed: int) -> dict:
     for kind, items in held_out_answers(count, seed).items():
         heard = {"originals": items}
         for wav, text in tqdm(items, "intelligibility", leave=False, disable=None):
-            for q, output in coded(mimi, wav)[1].items():
+            for q, output in decoded(mimi, wav).items():
                 heard.setdefault(q, []).append((output, text))
         results[kind] = {}
         for name, sounds in heard.items():
@@ -103,8 +101,15 @@ def intelligibility(mimi: Mimi, recogniser, count: int, seed: int) -> dict:
     return results
 
 
+@torch.inference_mode()
+def many_codes(mimi: Mimi, wavs: Sequence[Tensor]) -> Tensor:
+    """The codes (Q, F) of all frames of the sounds (T,), one after the other."""
+    bar = tqdm(wavs, "encoding", leave=False, disable=None)
+    return torch.cat([mimi.encode(wav[None, None])[0] for wav in bar], -1)
+
+
 def codebooks(mimi: Mimi, codes: Tensor, wavs: Sequence[Tensor]) -> list[dict]:
-    """A row for each codebook, from the codes (Q, F) of the sounds (T,)."""
+    """A row for each codebook: use over many codes (Q, F), idempotence over some sounds (T,)."""
     used, kept, frames = len(codes), 0, 0
     for wav in wavs:
         share = idempotence(mimi, wav[None, None], used)  # (Q,)
@@ -181,7 +186,7 @@ def one_recording(mimi: Mimi, path: Path) -> dict:
     taken, reasons = suitable(measures()[0], wav)
     for reason in reasons:
         print(f"note: {path}: {reason}", file=sys.stderr)
-    rows, _ = quality(mimi, [wav], taken)
+    rows = quality(mimi, [wav], taken)
     print_quality(rows)
     return {"quality": rows}
 
@@ -190,10 +195,11 @@ def everything(mimi: Mimi, recogniser: Recogniser, trials: int, seed: int, human
     """All measures, each printed as soon as it is known; see the beginning of the file. human: a clone of FSDD."""
     results = {}
     wavs = held_out_questions(trials, seed)
-    results["quality"], codes = quality(mimi, wavs)
+    results["quality"] = quality(mimi, wavs)
     print_quality(results["quality"])
     results["intelligibility"] = intelligibility(mimi, recogniser, trials, seed)
     print_intelligibility(results["intelligibility"])
+    codes = many_codes(mimi, held_out_questions(MANY * trials, seed + 1))
     results["codebooks"] = codebooks(mimi, codes, wavs)
     print_codebooks(results["codebooks"], codes.shape[1])
     results["ABX"] = discriminability(mimi, seed)
