@@ -12,7 +12,7 @@ from moshi_ref.corpus.utterances import PHONES, Utterance
 from moshi_ref.corpus.voices import Phone
 from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
-from moshi_ref.training.codec import CodecRecipe, CodecTask, DecoderTask, MelLoss, Source, convolutions, folded
+from moshi_ref.training.codec import CodecRecipe, CodecTask, DecoderTask, Source, convolutions, folded
 from moshi_ref.training.discriminator import DiscriminatorConfig
 from moshi_ref.training.distillation import PhoneTeacher
 from moshi_ref.training.loop import train
@@ -42,34 +42,6 @@ def codec_task(recipe: CodecRecipe = RECIPE, augmented: bool = False) -> CodecTa
     torch.manual_seed(1)
     source = Source([fake_utterance(1), fake_utterance(2)], 1.0, augmented)
     return CodecTask(Mimi(tiny_mimi()), [source], recipe, CPU)
-
-
-# --- The spectral loss ----------------------------------------------------------------------------
-
-
-def test_equal_sounds_have_no_loss():
-    wav = 0.1 * torch.randn(2, 9_600)
-    assert MelLoss(24_000)(wav, wav.clone()) == 0
-
-
-def test_the_loss_grows_with_the_distortion():
-    mel, wav, noise = MelLoss(24_000), 0.1 * torch.randn(2, 9_600), torch.randn(2, 9_600)
-    losses = [mel(wav + level * noise, wav).item() for level in (0.001, 0.01, 0.1, 1.0)]
-    assert losses == sorted(losses) and losses[0] < 0.1 < 1 < losses[-1]
-
-
-def test_what_nobody_can_hear_does_not_count():
-    mel, silence, noise = MelLoss(24_000), torch.zeros(1, 9_600), torch.randn(1, 9_600)
-    assert mel(1e-5 * noise, silence) == 0
-    assert mel(1e-2 * noise, silence) > 0.5
-
-
-def test_a_delay_that_long_windows_forgive_is_heard_by_the_short_ones():
-    mel, click = MelLoss(24_000), torch.zeros(1, 9_600)
-    click[0, 4_800] = 1.0
-    late = click.roll(96, 1)  # 4 ms
-    heard = [mel.distance(scale(late), scale(click)).item() for scale in mel.scales]
-    assert heard == sorted(heard, reverse=True) and heard[0] > 3 * heard[-1]
 
 
 # --- Crops ----------------------------------------------------------------------------------------
