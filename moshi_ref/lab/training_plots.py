@@ -15,6 +15,7 @@ from torch import Tensor
 from .codebook_plots import STYLES
 from .figures import INK, MARK, Picture
 
+GREY = "0.8"  # of vertical marks
 Curve = Sequence[Mapping[str, float]]  # {"step", and any of the losses} for each step or each mean of several
 
 
@@ -51,8 +52,8 @@ def loss_panels(runs: Mapping[str, Curve], names: Sequence[str], marks: Mapping[
     for axes, loss in zip(panels, names, strict=False):
         for (line, _, colour), curve in zip(STYLES, runs.values(), strict=False):
             axes.plot(*means(curve, loss, together), line, color=colour, linewidth=1.3)
-        for dashes, step in zip((":", "--"), (marks or {}).values(), strict=False):
-            axes.axvline(step, color="0.4", linestyle=dashes, linewidth=1.1)
+        for step in (marks or {}).values():
+            axes.axvline(step, color=GREY, linewidth=2.5, zorder=0)
         axes.set_title(loss, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
@@ -60,7 +61,7 @@ def loss_panels(runs: Mapping[str, Curve], names: Sequence[str], marks: Mapping[
         axes.axis("off")
     styles = [(line, colour) for line, _, colour in STYLES]
     shown = [panels[0].plot([], [], line, color=colour)[0] for (line, colour), _ in zip(styles, runs, strict=False)]
-    shown += [panels[0].plot([], [], d, color="0.4")[0] for d, _ in zip((":", "--"), marks or {}, strict=False)]
+    shown += [panels[0].plot([], [], color=GREY, linewidth=2.5)[0] for _ in marks or {}]
     figure.legend(shown, [*runs, *(marks or {})], fontsize=8, frameon=False, loc="outside lower center", ncols=5)
     return figure
 
