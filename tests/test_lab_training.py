@@ -56,7 +56,7 @@ def test_watching_a_training_does_not_change_it(tmp_path, capsys):
     assert [e["loss"] for e in curve] == [e["loss"] for e in plain]
     assert [e["mel"] for e in watched.curve] == pytest.approx([e["mel"] for e in plain], abs=1e-6)
     assert watched.measured == [{"step": 0, "half": 0.5}, {"step": 2, "half": 0.5}] and len(asked) == 2
-    assert capsys.readouterr().out.count("Picture size") == 2
+    assert capsys.readouterr().out.count("Figure(") == 2
 
 
 # --- Checkers ---------------------------------------------------------------------------------------
