@@ -1,0 +1,146 @@
+"""The measured variants of Mimi, and what may be said about them: `data/ablations`, read, averaged, compared.
+
+The files are written by `evaluation.ablation_report`; several runs of a variant differ in their seed.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..training.ablations import VARIANTS
+from .profile import repository
+
+Run = dict  # {"variant", "profile", "seed", "curve", "report"}
+Ablations = dict[str, list[Run]]
+FOLDER = "data/ablations"
+
+
+def load_ablations(folder: str | Path | None = None) -> Ablations:
+    """{variant: its runs, by seed}, in the order of `training.ablations.VARIANTS`; a variant without a run is left
+    out. `folder` is data/ablations unless told. Raises ValueError for a file that is no report of a known variant."""
+    folder = repository() / FOLDER if folder is None else Path(folder)
+    runs = [_read(path) for path in sorted(folder.glob("*.json"))]
+    found = {name: sorted((r for r in runs if r["variant"] == name), key=lambda r: r["seed"]) for name in VARIANTS}
+    return {name: several for name, several in found.items() if several}
+
+
+def _read(path: Path) -> Run:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is no JSON ({error}); write it again with evaluation.ablation_report") from None
+    missing = {"variant", "seed", "curve", "report"} - set(run if isinstance(run, dict) else ())
+    if missing or run["variant"] not in VARIANTS:
+        raise ValueError(
+            f"expected in {path.name} a report on one of {', '.join(VARIANTS)}, got "
+            + (f"no {', '.join(sorted(missing))}" if missing else repr(run["variant"]))
+        )
+    return run
+
+
+def coverage(runs: Ablations) -> str:
+    """One line that says which runs are there and which variants are not."""
+    there = [f"{name} (seeds {', '.join(str(run['seed']) for run in several)})" for name, several in runs.items()]
+    missing = [name for name in VARIANTS if name not in runs]
+    text = "measured: " + ("; ".join(there) if there else "nothing yet")
+    return text + (f". Not there yet: {', '.join(missing)}" if missing else "")
+
+
+# --- Values over the seeds ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One value in several runs. Shows itself as the mean and the standard deviation, which one run does not have."""
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / self.n
+
+    @property
+    def deviation(self) -> float | None:
+        if self.n < 2:
+            return None
+        return math.sqrt(sum((value - self.mean) ** 2 for value in self.values) / (self.n - 1))
+
+    def __format__(self, how: str) -> str:
+        return format(self.mean, how) + ("" if self.deviation is None else f" ± {format(self.deviation, how)}")
+
+
+def over_seeds(runs: Sequence[Run], *keys: str | int) -> Spread | None:
+    """The value at a path of keys, over the runs that have it: `over_seeds(runs["all"], "report", "quality", "8",
+    "STOI", "mean")`. None if no run has it."""
+    values = [value for run in runs if (value := _at(run, keys)) is not None]
+    return Spread(tuple(values)) if values else None
+
+
+def _at(item, keys: Sequence[str | int]) -> float | None:
+    for key in keys:
+        try:
+            item = item[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return item
+
+
+# --- What may be said -----------------------------------------------------------------------------
+
+FEW = 0.1  # an order of the runs that comes about by luck more often than this says nothing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Is `left` lower than `right`? difference: of the means, left minus right; direction: -1 if all runs on the left
+    lie below all on the right, 1 if above, 0 if they overlap; luck: how often such an order comes about if the two are
+    the same, which is one divided by the number of ways to deal the runs out."""
+
+    difference: float
+    direction: int
+    luck: float
+
+    @property
+    def clear(self) -> bool:
+        return self.direction != 0 and self.luck <= FEW
+
+
+def compared(left: Spread, right: Spread) -> Comparison:
+    direction = (min(left.values) > max(right.values)) - (max(left.values) < min(right.values))
+    return Comparison(left.mean - right.mean, direction, 1 / math.comb(left.n + right.n, left.n))
+
+
+def verdict(left: Spread | None, right: Spread | None, expected: int) -> str:
+    """Do the runs agree with the paper, in which left minus right has the sign `expected`? In words."""
+    if left is None or right is None:
+        return "not measured yet"
+    found = compared(left, right)
+    if found.direction == 0:
+        return "open: the runs overlap"
+    way = "agrees" if found.direction == expected else "disagrees"
+    return way if found.clear else f"{way}, but {found.luck:.0%} by luck"
+
+
+# --- Tables ---------------------------------------------------------------------------------------
+
+Column = tuple[Sequence[str | int], str, float]  # keys, format, factor
+
+
+def rows(runs: Ablations, columns: Mapping[str, Column]) -> str:
+    """A table in Markdown: a row for each measured variant, a column for each path of keys; means and standard
+    deviations over the seeds, times the column's factor."""
+    lines = ["| variant | runs | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 2) + "|"]
+    for name, several in runs.items():
+        cells = [cell(over_seeds(several, *keys), how, factor) for keys, how, factor in columns.values()]
+        lines.append(f"| {name} | {len(several)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(spread: Spread | None, how: str, factor: float = 1.0) -> str:
+    return "" if spread is None else format(Spread(tuple(factor * value for value in spread.values)), how)
