@@ -7,27 +7,38 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ..corpus.voices import Phone
+from .codebook_plots import log_mel
 from .figures import INK, MARK, Picture
-from .sound_plots import LIGHT, SECOND, draw_spectrogram
+from .sound_plots import LIGHT, SECOND
 
 MARKERS = "osD^vPX*"
 
 
-def spoken_phones(wav: Tensor, rate: int, phones: Sequence[Phone], frame: float, highest: float = 8000) -> Picture:
-    """The spectrogram of a sound (T,) with its phones above it, and the borders of frames of `frame` seconds."""
+def spoken_phones(wav: Tensor, rate: int, phones: Sequence[Phone], frame: float) -> Picture:
+    """The log-mel spectrogram of a sound (T,), its phones above it, and the borders of frames of `frame` seconds."""
     figure = Picture(10, 3.2)
     axes = figure.add_subplot()
-    draw_spectrogram(axes, wav, rate, highest=highest)
-    _write_phones(axes, phones)
+    _draw_mel(axes, wav, rate, phones)
     seconds = len(wav) / rate
     for border in np.arange(0, seconds, frame):
-        axes.axvline(border, ymax=0.08, color=INK, linewidth=1.2)
+        axes.axvline(border, ymax=0.08, color=INK, linewidth=1.6)
     axes.set_xlabel(f"seconds; dashed: phones, ticks below: frames of {1000 * frame:.0f} ms", fontsize=8)
     axes.set_xlim(0, seconds)
     return figure
+
+
+def _draw_mel(axes: Axes, wav: Tensor, rate: int, phones: Sequence[Phone]) -> None:
+    """A log-mel spectrogram with the phones of the sound above it."""
+    shown = log_mel(wav, rate)
+    axes.imshow(shown.numpy(), origin="lower", aspect="auto", cmap="Greys", interpolation="nearest",
+                extent=(0, shown.shape[1] / 100, 0, len(shown)))  # fmt: skip
+    axes.set_ylabel("mel band", fontsize=8)
+    axes.tick_params(labelsize=8)
+    _write_phones(axes, phones)
 
 
 def _write_phones(axes: Axes, phones: Sequence[Phone]) -> None:
@@ -63,6 +74,8 @@ def warping(several: Mapping[str, tuple[Tensor, Sequence[tuple[int, int]]]]) -> 
                 axes.text(j, i + 0.32, f"{costs[i, j]:.2f}", fontsize=8, ha="center", va="center", color=INK)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set(xlabel="frames of the one", ylabel="frames of the other")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, integer=True))
         axes.tick_params(labelsize=8)
     return figure
 
@@ -114,8 +127,7 @@ def taught(wav: Tensor, rate: int, phones: Sequence[Phone], vectors: Tensor, sym
     `symbols`, of which only those that occur are drawn."""
     figure = Picture(10, 5)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
-    draw_spectrogram(upper, wav, rate, highest=8000)
-    _write_phones(upper, phones)
+    _draw_mel(upper, wav, rate, phones)
     there = [index for index in range(len(symbols)) if float(vectors[:, index].sum()) > 0]
     there.sort(key=lambda index: int(vectors[:, index].argmax()))
     lower.imshow(vectors[:, there].T.numpy(), cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1,
@@ -134,14 +146,17 @@ def directions(wanted: Tensor, projected: Mapping[str, Tensor]) -> Picture:
     """A wanted vector (2,) and others; the loss as a function of the angle between them."""
     figure = Picture(9, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    several = {"wanted": wanted, **projected}
+    several = {**projected, "wanted": wanted}
     reach = 1.2 * max(float(vector.norm()) for vector in several.values())
     angles = np.linspace(0, 180, 181)
     right.plot(angles, 1 - np.cos(np.deg2rad(angles)), color="0.6")
     for number, (name, vector) in enumerate(several.items()):
         colour = SECOND if name == "wanted" else MARK
-        left.annotate("", vector.tolist(), (0, 0), arrowprops=dict(arrowstyle="-|>", color=colour, linewidth=1.6))
-        left.text(*(1.08 * vector).tolist(), name, fontsize=8, ha="center", color=colour)
+        left.annotate("", vector.tolist(), (0, 0), arrowprops=dict(arrowstyle="-|>", color=colour, linewidth=1.8))
+        left.text(*(1.13 * vector).tolist(), name, fontsize=8, ha="center", va="center", color=colour,
+                  bbox=dict(facecolor="white", edgecolor="none", pad=0.5))  # fmt: skip
+        if name == "wanted":
+            continue
         cosine = float(vector @ wanted / vector.norm() / wanted.norm())
         angle = float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
         right.plot(angle, 1 - cosine, MARKERS[number % len(MARKERS)], color=colour, label=name)
@@ -181,10 +196,10 @@ def entry_phones(counts: Tensor, symbols: Sequence[str], least: int = 5) -> Pict
     share = counts / counts.sum(1, keepdim=True)
     entries = sorted(range(len(counts)), key=lambda v: (phones.index(int(owner[v])), -float(share[v, owner[v]])))
     shown = share[entries][:, phones].T.numpy()
-    figure = Picture(10, 0.17 * len(phones) + 1.0)
+    figure = Picture(10, 0.13 * len(phones) + 1.0)
     axes = figure.add_subplot()
     picture = axes.imshow(shown, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    axes.set_yticks(range(len(phones)), [symbols[phone] or "silence" for phone in phones], fontsize=7)
+    axes.set_yticks(range(len(phones)), [symbols[phone] or "silence" for phone in phones], fontsize=6)
     axes.set_xlabel(f"{len(entries)} entries, sorted by the phone that they stand for", fontsize=8)
     axes.tick_params(length=2)
     figure.colorbar(picture, ax=axes, pad=0.01, label="share of the entry's frames")
