@@ -153,7 +153,8 @@ def directions(wanted: Tensor, projected: Mapping[str, Tensor]) -> Picture:
     for number, (name, vector) in enumerate(several.items()):
         colour = SECOND if name == "wanted" else MARK
         left.annotate("", vector.tolist(), (0, 0), arrowprops=dict(arrowstyle="-|>", color=colour, linewidth=1.8))
-        left.text(*(1.13 * vector).tolist(), name, fontsize=8, ha="center", va="center", color=colour,
+        place = 1.13 * vector - vector.new_tensor((0, 0.3 if name == "wanted" else 0))
+        left.text(*place.tolist(), name, fontsize=8, ha="center", va="center", color=colour,
                   bbox=dict(facecolor="white", edgecolor="none", pad=0.5))  # fmt: skip
         if name == "wanted":
             continue
