@@ -4,7 +4,19 @@ import json
 
 import pytest
 
-from moshi_ref.lab.ablation_tables import Spread, cell, compared, coverage, load_ablations, over_seeds, rows, verdict
+from moshi_ref.lab.ablation_tables import (
+    PAPER,
+    Spread,
+    cell,
+    compared,
+    coverage,
+    load_ablations,
+    over_seeds,
+    rows,
+    rows_beside_paper,
+    verdict,
+)
+from moshi_ref.training.ablations import VARIANTS
 
 
 def write(folder, variant, seed, error):
@@ -65,3 +77,13 @@ def test_a_table(tmp_path):
     write(tmp_path, "no-split", 0, 0.25)
     table = rows(load_ablations(tmp_path), {"error, %": (("report", "ABX", "error"), ".0f", 100)})
     assert table.splitlines()[2:] == ["| all | 2 | 20 ± 14 |", "| no-split | 1 | 25 |"]
+
+
+def test_a_table_beside_the_paper(tmp_path):
+    write(tmp_path, "all", 0, 0.1)
+    table = rows_beside_paper(load_ablations(tmp_path), {"error, %": (("report", "ABX", "error"), ".0f", 100)})
+    lines = table.splitlines()
+    assert lines[2] == "| all | 1 | 10 | 8.1 | 2.82 | 64.0 |"
+    assert "| no-split | not there yet |  | 6.5 | 2.22 | 57.8 |" in lines
+    assert len(lines) == 2 + len(VARIANTS) and len({line.count("|") for line in lines}) == 1
+    assert set(PAPER) < set(VARIANTS)

@@ -131,6 +131,16 @@ def verdict(left: Spread | None, right: Spread | None, expected: int) -> str:
 
 Column = tuple[Sequence[str | int], str, float]  # keys, format, factor
 
+# What the paper says of the variants that it has too (Table 3; "adversarial-only" is from Table 4): the ABX error
+# within speakers in %, the quality ViSQOL (1 to 5), and listeners' judgement MUSHRA (0 to 100).
+PAPER = {
+    "all": (8.1, 2.82, 64.0),
+    "no-split": (6.5, 2.22, 57.8),
+    "no-split-no-distillation": (23.3, 2.91, 65.9),
+    "no-skipping": (8.0, 2.45, 68.3),
+    "adversarial-only": (8.7, 1.84, 81.0),
+}
+
 
 def rows(runs: Ablations, columns: Mapping[str, Column]) -> str:
     """A table in Markdown: a row for each measured variant, a column for each path of keys; means and standard
@@ -139,6 +149,18 @@ def rows(runs: Ablations, columns: Mapping[str, Column]) -> str:
     for name, several in runs.items():
         cells = [cell(over_seeds(several, *keys), how, factor) for keys, how, factor in columns.values()]
         lines.append(f"| {name} | {len(several)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rows_beside_paper(runs: Ablations, columns: Mapping[str, Column]) -> str:
+    """The same for all variants, measured or not, with the paper's numbers on the right."""
+    heads = ["variant", "runs", *columns, "paper: ABX, %", "paper: ViSQOL", "paper: MUSHRA"]
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    for name in VARIANTS:
+        several = runs.get(name, [])
+        ours = [cell(over_seeds(several, *keys), how, factor) for keys, how, factor in columns.values()]
+        theirs = [str(value) for value in PAPER.get(name, ("", "", ""))]
+        lines.append(f"| {name} | " + " | ".join([str(len(several) or "not there yet"), *ours, *theirs]) + " |")
     return "\n".join(lines)
 
 
