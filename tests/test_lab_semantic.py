@@ -25,7 +25,7 @@ def test_figures():
     assert_picture(plots.windows({"one": torch.eye(4), "two": torch.rand(3, 12)}, 0.02, 0.08))
     assert_picture(plots.taught(WAV, RATE, SAID, F.one_hot(torch.arange(25) % 3, len(PHONES)).float(), PHONES, 0.04))
     assert_picture(plots.directions(torch.tensor([1.0, 0.0]), {"a": torch.tensor([1.0, 1.0])}))
-    assert_picture(plots.tradeoff({"a": (1, 2, 0, 0), "b": (2, 3, 0.1, 0.2)}, "x", "y", line=True))
+    assert_picture(plots.tradeoff({"a": (1, 2, 0, 0), "b": (2, 3, 0.1, 0.2)}, "x", "y"))
 
 
 def test_entries_are_sorted_by_the_phone_that_they_stand_for():

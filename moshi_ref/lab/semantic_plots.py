@@ -171,18 +171,16 @@ def directions(wanted: Tensor, projected: Mapping[str, Tensor]) -> Picture:
 Point = tuple[float, float, float, float]  # x, y, and the standard deviations of both (0 where there is none)
 
 
-def tradeoff(points: Mapping[str, Point], xlabel: str, ylabel: str, line: bool = False) -> Picture:
-    """Named points with their spread; `line` connects them in their order."""
+def tradeoff(points: Mapping[str, Point], xlabel: str, ylabel: str) -> Picture:
+    """Named points with their spread."""
     figure = Picture(7.5, 3.4)
     axes = figure.add_subplot()
-    if line:
-        axes.plot([p[0] for p in points.values()], [p[1] for p in points.values()], color="0.75", linewidth=1)
     for number, (name, (x, y, dx, dy)) in enumerate(points.items()):
-        axes.errorbar(x, y, dy or None, dx or None, MARKERS[number % len(MARKERS)], color=MARK, markersize=6,
-                      capsize=3)  # fmt: skip
-        axes.annotate(name, (x, y), (6, 5), textcoords="offset points", fontsize=8)
+        look = dict(color=(MARK, SECOND)[number % 2], markersize=6, capsize=3, label=name)
+        axes.errorbar(x, y, dy or None, dx or None, MARKERS[number % len(MARKERS)], **look)
     axes.margins(0.2)
     axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _tidy(axes)
     return figure
 
