@@ -45,7 +45,7 @@ def pair(topic: str, rng: random.Random, split: str) -> tuple[int, int]:
 
 def portrait(rng: random.Random, split: str) -> str:
     """Several facts about a subject, and, in further paragraphs, about the objects that they mention."""
-    lines, subjects = [], [rng.choice(list(ABOUT))]
+    lines, subjects = [], [rng.choice([subject for subject, facts in ABOUT.items() if len(facts) > 1])]
     for subject in subjects:
         facts = rng.sample(ABOUT[subject], min(len(ABOUT[subject]), rng.randint(3, 6)))
         lines.append(" ".join(tell(fact, rng, split) for fact in facts))
