@@ -27,8 +27,8 @@ def fnv1a(data: bytes) -> int:
 
 
 def fnv1a_windows(data: bytes, width: int) -> np.ndarray:
-    """The hashes of all pieces of `width` bytes, `fnv1a(data[i : i + width])`, at once: (len(data) - width + 1,) uint64,
-    or none if the data are shorter."""
+    """The hashes of all pieces of `width` bytes, `fnv1a(data[i : i + width])`, at once: (len(data) - width + 1,)
+    uint64, or none if the data are shorter."""
     values = np.frombuffer(data, dtype=np.uint8).astype(np.uint64)
     count = max(0, len(values) - width + 1)
     hashes = np.full(count, OFFSET, dtype=np.uint64)

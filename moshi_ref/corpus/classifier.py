@@ -20,7 +20,7 @@ from .bloom import fnv1a_windows
 
 PIECES = (2, 3, 4)  # bytes
 BUCKETS = 2**15  # pieces with the same hash share their numbers
-STEPS, BATCH_SIZE, RATE, DECAY = 200, 64, 0.5, 1e-7
+STEPS, BATCH_SIZE, RATE, DECAY = 120, 64, 0.5, 1e-7
 
 
 def buckets(line: str) -> Tensor:
@@ -54,7 +54,7 @@ class LineClassifier:
             batch = [examples[t][int(r * len(examples[t]))] for t, r in zip(targets.tolist(), rows, strict=True)]
             loss = F.cross_entropy(classifier.logits(batch), targets)
             # Without decay the numbers would grow without end, and every line would be judged with certainty.
-            loss = loss + DECAY * classifier.weights.weight.square().sum() 
+            loss = loss + DECAY * classifier.weights.weight.square().sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

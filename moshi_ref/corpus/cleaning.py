@@ -174,9 +174,9 @@ def clean(documents: Iterable[str], filters: Filters, report: Report | None = No
           capacity: int = 1_000_000) -> Iterator[str]:
     """What is left of each document, if anything is. `report` counts what was removed; `capacity` is the number of
     lines that the Bloom filter is made for."""
-    seen, report = BloomFilter(capacity), report or Report()
-    for document in documents:
-        lines = split_lines(document)
+    seen, report = BloomFilter(capacity), Report() if report is None else report
+    for text in documents:
+        lines = split_lines(text)
         kept = []
         for line, reason in zip(lines, judge(lines, filters, seen), strict=True):
             report.count(line, reason)
@@ -187,12 +187,11 @@ def clean(documents: Iterable[str], filters: Filters, report: Report | None = No
 
 @dataclass(frozen=True)
 class Score:
-    """How well a cleaning did: of the lines that it removed, the share that was dirt (precision); of the dirt, the share
-    that it removed (recall); and for each kind of line, how many there were and how many were removed."""
+    """How well a cleaning did."""
 
-    precision: float
-    recall: float
-    removed: dict[str, tuple[int, int]]
+    precision: float  # of the lines that it removed, the share that was dirt
+    recall: float  # of the lines that were dirt, the share that it removed
+    removed: dict[str, tuple[int, int]]  # for each kind of line: how many were removed, how many there were
 
 
 def measure(pages: Sequence[Page], filters: Filters) -> Score:

@@ -10,6 +10,7 @@ the language, gains nothing: only what was read counts.
 """
 
 import random
+from dataclasses import replace
 
 from ..corpus.documents import turn_text
 from ..corpus.facts import HELD_OUT, READ, VILLAGE, Fact
@@ -23,7 +24,7 @@ CHOICES = 4
 def fact_item(fact: Fact, split: str, rng: random.Random) -> tuple[str, str, str]:
     """Context, answer with a gap, and what belongs into the gap."""
     question = fact.ask(rng.choice(fact.relation.questions_of(split)))
-    return turn_text(question), " " + fact.answer.replace(fact.object, "{}"), fact.object
+    return turn_text(question), " " + replace(fact, object="{}").answer, fact.object
 
 
 def fact_questions(facts: tuple[Fact, ...], split: str, seed: int) -> list[Question]:
