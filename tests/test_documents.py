@@ -34,7 +34,8 @@ def test_every_kind_is_there():
         kind, text = document(i, 0, "train")
         found.setdefault(kind, []).append(text)
     assert set(found) == set(KINDS)
-    assert all(line.startswith("User: ") and " Moshi: " in line for text in found["dialogue"] for line in text.split("\n"))
+    lines = [line for text in found["dialogue"] for line in text.split("\n")]
+    assert all(line.startswith("User: ") and " Moshi: " in line for line in lines)
     assert all(text and text == text.strip() for texts in found.values() for text in texts)
 
 

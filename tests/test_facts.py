@@ -9,7 +9,7 @@ from moshi_ref.corpus.bloom import fnv1a
 from moshi_ref.corpus.facts import ABOUT, FACTS, HELD_OUT, JOB, NATURE, PEOPLE, READ, VILLAGE, Fact, sentence
 from moshi_ref.evaluation.intervals import wilson
 
-VILLAGE_HASH = 0x6dba5978c71818a3
+VILLAGE_HASH = 0x6DBA5978C71818A3
 RELATIONS = {fact.relation for fact in FACTS}
 
 

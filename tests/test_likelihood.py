@@ -101,7 +101,7 @@ def test_greedy_is_what_generation_writes(tokenizer, helium):
 def test_choices_that_differ_in_their_last_token_cost_one_row(tokenizer):
     model, words = Bigrams(len(tokenizer)), set(" ".join(SENTENCES).split())
     pairs = [("seven plus five is", f" {word}") for word in sorted(words) if len(tokenizer.encode(word)) == 1]
-    assert len(pairs) > 4
+    assert len(pairs) >= 3
     found = likelihoods(model, tokenizer, pairs)
     assert model.shapes == [(1, 1 + len(tokenizer.encode("seven plus five is")))]
     for each, pair in zip(found, pairs, strict=True):
@@ -137,7 +137,8 @@ def test_windows_are_read_each_by_itself(tokenizer, helium):
     nats = 0.0
     for begin in range(0, len(tokens), 5):
         piece = torch.tensor([[BOS, *tokens[begin : begin + 5]]])
-        nats -= float(helium(piece)[0, :-1].log_softmax(-1).gather(-1, piece[0, 1:, None]).sum())
+        with torch.no_grad():
+            nats -= float(helium(piece)[0, :-1].log_softmax(-1).gather(-1, piece[0, 1:, None]).sum())
     found = bits_per_byte(helium, tokenizer, [text, text], window=5)
     assert found.value == pytest.approx(nats / math.log(2) / len(text), rel=1e-5)
     close(torch.tensor(found.interval), torch.tensor([found.value] * 2))  # two equal documents

@@ -34,11 +34,11 @@ OFTEN = 2  # times that a line comes back, to be an example of a repeated one
 ENOUGH = 20  # such lines, without which nobody can learn what they look like
 
 # The commonest English words; with the words of `words.py` they stand for all the English outside the small world.
-FUNCTION_WORDS = tuple("""
+FUNCTION_WORDS = """
 the of and to in is it that was for on are as with his they at be this from or had by not but what all were we when
 your can said there an which she do how their if will up about out then them these so some her would him into has my
 than been who its now did could me our over just only very after most also where those because through before
-""".split())
+""".split()
 
 
 # --- Filters --------------------------------------------------------------------------------------
@@ -170,8 +170,9 @@ class Report:
         return "\n".join(rows)
 
 
-def clean(documents: Iterable[str], filters: Filters, report: Report | None = None,
-          capacity: int = 1_000_000) -> Iterator[str]:
+def clean(
+    documents: Iterable[str], filters: Filters, report: Report | None = None, capacity: int = 1_000_000
+) -> Iterator[str]:
     """What is left of each document, if anything is. `report` counts what was removed; `capacity` is the number of
     lines that the Bloom filter is made for."""
     seen, report = BloomFilter(capacity), Report() if report is None else report

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 from .small_world import NUMBERS
 
-WOMEN = tuple("""
+WOMEN = """
 Ada Anna Bea Clara Dora Edith Ella Emma Fay Grace Hanna Ida Iris Jane Kate Laura Lena Lucy Maria Nina Olga Rosa Ruth
 Vera
-""".split())
-MEN = tuple("""
+""".split()
+MEN = """
 Adam Albert Ben Carl Daniel David Edgar Felix Frank George Harry Hugo Jack Jacob Leo Lukas Martin Max Noah Oscar Paul
 Peter Simon Thomas
-""".split())
+""".split()
 PEOPLE = WOMEN + MEN
 
 DAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())

@@ -63,8 +63,13 @@ def longest_rows(rows: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], tuple
 
 
 @torch.inference_mode()
-def likelihoods(model: Model, tokenizer: TextTokenizer, pairs: Sequence[tuple[str, str]], batch_size: int = 32,
-                device: torch.device | str = "cpu") -> list[Likelihood]:
+def likelihoods(
+    model: Model,
+    tokenizer: TextTokenizer,
+    pairs: Sequence[tuple[str, str]],
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+) -> list[Likelihood]:
     """The likelihood of each continuation, given pairs of context and continuation; see `split_tokens`."""
     texts = [split_tokens(tokenizer, *pair) for pair in pairs]
     longest = longest_rows([tokens[:-1] for tokens, _ in texts])
@@ -120,8 +125,14 @@ class BitsPerByte:
 
 
 @torch.inference_mode()
-def bits_per_byte(model: Model, tokenizer: TextTokenizer, documents: Sequence[str], window: int,
-                  batch_size: int = 32, device: torch.device | str = "cpu") -> BitsPerByte:
+def bits_per_byte(
+    model: Model,
+    tokenizer: TextTokenizer,
+    documents: Sequence[str],
+    window: int,
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+) -> BitsPerByte:
     """Documents are cut into windows of at most `window` tokens, each read from BOS on; the cuts cost a little."""
     pieces, owners = [], []
     for i, text in enumerate(documents):
