@@ -12,7 +12,7 @@ these two exchanged makes the wrong ending right. Such twins make a test that no
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .facts import ABOUT, ANIMALS, CLOSED, DAYS, MEN, PEOPLE
@@ -23,19 +23,37 @@ SENTENCE_START = re.compile(r"(^|\n|[.!?] |\.\" |(?<![a-z])\")([a-z])")
 
 THINGS = """
 key ball lamp hat rope cup book bell spoon scarf basket coin ring box kite brush ribbon whistle map letter pen shell
-button glove candle bottle jar hammer doll ladder blanket bucket mirror needle pillow
+button glove candle bottle jar hammer doll ladder blanket bucket mirror needle pillow barrow broom chain cork cushion
+fan feather flag fork garland hook kettle lantern marble mask medal mug net paddle pan pipe plate pot pouch purse puzzle
+rattle saddle sack sickle sponge stamp stool string tile toy tray trunk vase watch wheel
 """.split()
-LOOKS = "small old new shiny heavy pretty wooden round broken fine dusty green red strange".split()
+LOOKS = """
+small old new shiny heavy pretty wooden round broken fine dusty green red strange long short light plain silver golden
+painted wet clean cheap rare lovely crooked yellow blue striped dark bright
+""".split()
 PLACES = """
 mill bakery school library harbour garden market church field river bridge lake well tower barn square station inn
-museum workshop
+museum workshop chapel cottage farm orchard pond fountain theatre
 """.split()
 SPOTS = (
     "under a bench", "behind the gate", "beside the door", "under a stone", "in the long grass", "between two barrels",
     "behind a cart", "on the low wall", "next to the fence", "under the steps", "on a big stone", "behind the old tree",
     "under some leaves", "in an empty crate", "beside the path", "in the shade of the roof",
 )  # fmt: skip
-FRUITS = "apples pears plums nuts eggs buns cherries lemons carrots mushrooms stones shells".split()
+FRUITS = """
+apples pears plums nuts eggs buns cherries lemons carrots mushrooms stones shells figs grapes onions beans cones acorns
+leeks melons turnips daisies tulips
+""".split()
+SCENE = (
+    "[The sun [shone|was warm|stood high]|A [cold|soft|strong] wind blew|[Grey|White|Dark] clouds [hung|moved] over the"
+    " [hills|roofs|fields]|Rain had fallen before dawn|There was [frost|dew|dust] on the [ground|windows|leaves]|It was"
+    " [warm|cool|quiet|misty]], and [birds sang in the trees|the streets were empty|smoke rose from the chimneys|"
+    "[a dog barked|somebody whistled] far away|the air smelt of [bread|hay|flowers|apples|wood]|[nobody|everybody] was"
+    " in a hurry|children played [in the yard|by the water|on the steps]|bees [hummed|flew] from flower to flower|"
+    "an old man swept the [street|stairs]|two women carried [water|baskets] home|a [cart|coach] rolled by]. "
+)
+BRIDGE = "[That was not the end of it|There is more to tell about {hero}|But the week was not over|{hero} slept well]."
+
 CAUSES = (
     ("it had rained all night", "the road was wet"), ("the sun had shone all day", "the grass was dry"),
     ("it had snowed", "the hill was white"), ("the wind blew hard", "leaves flew through the air"),
@@ -44,6 +62,11 @@ CAUSES = (
     ("the clock had stopped", "everyone came too late"), ("the bridge was broken", "they had to take the boat"),
     ("somebody had left the gate open", "the sheep were gone"), ("the candle had burnt down", "it was dark inside"),
     ("the well was empty", "there was no water for the flowers"), ("the band had come", "people danced in the street"),
+    ("the roof had a hole", "the floor was full of water"), ("the baker was ill", "there were no cakes"),
+    ("the king was coming", "flags hung from every window"), ("the rope had snapped", "the boat was far out"),
+    ("the bees were angry", "nobody went into the garden"), ("a letter had come from far away", "they read it aloud"),
+    ("the clouds had gone", "they could see the stars"), ("the lake was warm", "the children went for a swim"),
+    ("a tree had fallen", "the street was blocked"), ("the teacher had lost the key", "the lesson was in the yard"),
 )  # fmt: skip
 
 
@@ -113,12 +136,12 @@ MOVED = Plot(
     (("spot", "spot2"),),
 )
 HUNGRY = Plot(
-    "[On the way to|On the way home from|Not far from] the {place} {hero} heard a [loud|soft|sad] noise. "
-    '"{sound}, {sound}!" [Something moved|It came from] {spot}. It was a [small|thin|young|tired] {animal}.\n'
+    "{aside} [On the way to|On the way home from|Not far from] the {place} {hero} heard a [loud|soft|sad] noise. "
+    '"{sound}, {sound}!" [Something moved|Something was hidden] {spot}. It was a [small|thin|young|tired] {animal}.\n'
     '[{hero} called {friend}. "What [can we do|is wrong with it]?" {he} asked. "[It is hungry|It wants to eat]," said '
     '{friend}. ["The {animal} eats {food}."|"You know what it likes."]|{he} knew that sound: the {animal} was '
     "hungry.]\nIn {his} bag {hero} had [some {food} and some {other_food}|some {other_food} and some {food}]. {he} "
-    "[put both on the ground|laid everything on a stone] and [waited|stepped back]. {aside}",
+    "[put both on the ground|laid everything on a stone] and [waited|stepped back].",
     "It ate the {food} and [went to sleep|was happy|was quiet].",
     (("animal", "other_animal"), ("sound", "other_sound"), ("food", "other_food")),
 )
@@ -205,9 +228,10 @@ def draw_sums(rng: random.Random, split: str) -> dict[str, str]:
     return {slot: NUMBERS[number] for slot, number in numbers.items()}
 
 
-def draw_cast(rng: random.Random, split: str) -> dict[str, str]:
-    """Everyone and everything that a story may need. The pairs of numbers are those of the split."""
-    hero, friend, third = rng.sample(PEOPLE, 3)
+def draw_cast(rng: random.Random, split: str, people: Sequence[str] = ()) -> dict[str, str]:
+    """Everyone and everything that a story may need. The pairs of numbers are those of the split. `people` are the
+    hero, the friend and the third one, unless they are to be drawn too."""
+    hero, friend, third = people or rng.sample(PEOPLE, 3)
     pronouns = ("he", "him", "his", "himself") if hero in MEN else ("she", "her", "her", "herself")
     cast = {"hero": hero, "friend": friend, "third": third, "day": rng.choice(DAYS), "place": rng.choice(PLACES)}
     cast |= dict(zip(("he", "him", "his", "himself"), pronouns, strict=True))
@@ -269,8 +293,21 @@ def draw(key: str, split: str) -> tuple[Plot, dict[str, str]]:
 
 
 def story(key: str, split: str) -> str:
-    """A whole story of split "train" or "test"."""
-    told = tell(*draw(key, split), key)
+    """A whole story of split "train" or "test": perhaps a scene, the plot, and perhaps a second one with the same
+    people."""
+    plot, cast = draw(key, split)
+    rng = random.Random(f"frame {split} {key}")
+    scene = expand(SCENE, rng, {}) + " " if plot != WEATHER and rng.random() < 0.5 else ""
+    paragraphs = [scene + whole(tell(plot, cast, key))]
+    if rng.random() < 0.4:
+        cast = draw_cast(rng, split, [cast["hero"], cast["friend"], cast["third"]])
+        second = tell(rng.choice([other for other in PLOTS if other != plot]), cast, f"{key} second")
+        paragraphs.append(f"{expand(BRIDGE, rng, cast)} {whole(second)}")
+    return "\n".join(paragraphs)
+
+
+def whole(told: Story) -> str:
+    """The story with its right ending."""
     return f"{told.text} {told.ending}"
 
 
