@@ -5,13 +5,15 @@ import os
 import re
 import zlib
 from collections import Counter
+from functools import partial
 
 import pytest
+import torch
 
 from moshi_ref.corpus.documents import documents
 from moshi_ref.corpus.facts import PEOPLE
 from moshi_ref.corpus.small_world import held_out_pairs
-from moshi_ref.evaluation.likelihood import Likelihood
+from moshi_ref.evaluation.likelihood import Likelihood, likelihoods
 from moshi_ref.evaluation.multiple_choice import evaluate
 from moshi_ref.evaluation.text_benchmarks import benchmarks
 
@@ -42,6 +44,18 @@ def test_the_choices_alone_tell_nothing(questions, name):
             scores += [Likelihood(-float(zlib.crc32(answer.encode())), False) for answer in answers]
         result = evaluate(lambda pairs, scores=scores: scores, questions[name])
         assert result.raw.value == pytest.approx(result.raw.chance)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_uniform_model_is_at_chance(questions, tokenizer, name):
+    """From tokens to accuracy: each token is as probable as any other, so the shortest choice is preferred, and in
+    balanced choices that gains nothing."""
+
+    def uniform(tokens):
+        return torch.zeros(*tokens.shape, len(tokenizer))
+
+    result = evaluate(partial(likelihoods, uniform, tokenizer), questions[name])
+    assert result.raw.value == pytest.approx(result.raw.chance)
 
 
 def test_the_sums_are_held_out(questions):

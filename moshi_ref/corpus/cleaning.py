@@ -6,12 +6,13 @@
     quality          a document whose lines look, on average by length, more like the web than like good text
 
 in this order, which is the paper's. Its classifiers are fastText's; ours are still simpler (`classifier.py`). Its
-language identifier knows many languages, ours tells English from three others. Its classes of quality
-are nine: sources such as Wikipedia, Wikibooks and parts of StackExchange, and random web pages. Ours are the kinds of
-documents of the small world and made-up dirt. The paper gives no threshold for the quality; ours is even odds.
+language identifier is a general one; ours tells English from three other languages. Its classes of quality are nine,
+learnt from sources such as Wikipedia, Wikibooks and parts of StackExchange, and from random web pages; ours are the
+kinds of documents of the small world, and made-up dirt. So ours would let through what looks like the small world, and
+of other text it is a rough judge. The paper does not say its threshold for the quality; ours is even odds.
 
-Only crawled text is cleaned so. What was curated, an eighth of the paper's text, goes in as it is. There lines may
-repeat for good reasons: how often does somebody say "Thank you."?
+Only crawled text is cleaned so. Curated text, an eighth of the paper's (section 4.1), is not. There lines may repeat for
+good reasons: how often does somebody say "Thank you."?
 """
 
 import random
@@ -23,13 +24,13 @@ from pathlib import Path
 
 from .bloom import BloomFilter
 from .classifier import LineClassifier
-from .dirt import FOREIGN, MENUS, TEXT, Page, foreign_lines, gibberish_lines, markup_line, spam_lines
+from .dirt import FOREIGN, TEXT, Page, foreign_lines, gibberish_lines, markup_line, spam_lines
 from .documents import KINDS, document
 from .words import TRAIN_WORDS
 
 REASONS = ("duplicate", "near duplicate", "language", "quality")
-BLOCK = 3  # lines in a row
-ENGLISH, GOOD = 0.85, 0.5  # thresholds of documents
+BLOCK = 3  # lines in a row, as in the paper
+ENGLISH, GOOD = 0.85, 0.5  # thresholds of documents; the first is the paper's
 OFTEN = 2  # times that a line comes back, to be an example of a repeated one
 ENOUGH = 20  # such lines, without which nobody can learn what they look like
 
@@ -65,7 +66,6 @@ def quality_filter(seed: int = 0) -> LineClassifier:
         lines[kind] += text.split("\n")
     lines["web"] = gibberish_lines(400, rng) + spam_lines(TRAIN_WORDS, 400, rng)
     lines["web"] += [markup_line(rng) for _ in range(400)]
-    lines["web"] += [line for menu in MENUS for line in menu] * 20
     return LineClassifier.train(lines, seed)
 
 
@@ -98,7 +98,7 @@ class Filters:
 
     @classmethod
     def train(cls, documents: Iterable[str], seed: int = 0) -> "Filters":
-        """Learn what is repeated from the documents that are to be cleaned, and the rest from text of our own."""
+        """Learn what is repeated from the documents that are to be cleaned, and the rest from text made here."""
         return cls(language_filter(seed), quality_filter(seed), duplicate_filter(documents, seed=seed))
 
 

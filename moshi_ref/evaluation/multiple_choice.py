@@ -6,9 +6,9 @@ score counts as its answer. There are two usual scores:
     raw           log p(choice | context)
     normalised    log p(choice | context) / bytes of the choice
 
-Raw scores prefer short choices. EleutherAI's evaluation harness reports both, as "acc" and "acc_norm"; for HellaSwag,
-PIQA, OpenBookQA and ARC challenge one mostly quotes the normalised score. MMLU's choices are the letters A to D, all
-equally long, where both agree. The paper does not say which it took.
+Raw scores prefer short choices. EleutherAI's evaluation harness reports both, as "acc" and "acc_norm"; it divides by
+characters, which in English are bytes. For HellaSwag, PIQA, OpenBookQA and ARC challenge one mostly quotes the
+normalised score. MMLU's choices are the letters A to D, all equally long, where both agree.
 
 Open questions, such as TriviaQA's, count if greedy generation writes exactly the answer (`exact_match`).
 """
@@ -62,8 +62,8 @@ class Result:
     normalised: Accuracy
 
 
-# What gives the likelihoods of continuations, from pairs of context and continuation: `likelihood.likelihoods` with its
-# first two arguments filled in, or anything else.
+# From pairs of context and continuation to the likelihoods of the continuations. With Helium and its tokenizer it is
+# functools.partial(likelihoods, helium, tokenizer); but anything will do.
 Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[Likelihood]]
 
 
