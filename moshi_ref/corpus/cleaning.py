@@ -11,8 +11,8 @@ learnt from sources such as Wikipedia, Wikibooks and parts of StackExchange, and
 kinds of documents of the small world, and made-up dirt. So ours would let through what looks like the small world, and
 of other text it is a rough judge. The paper does not say its threshold for the quality; ours is even odds.
 
-Only crawled text is cleaned so. Curated text, an eighth of the paper's (section 4.1), is not. There lines may repeat for
-good reasons: how often does somebody say "Thank you."?
+The paper describes this for crawled text, seven eighths of the whole; the rest comes from curated sources. In dialogues
+lines repeat for good reasons (how often does somebody say "Thank you."?), so do not clean those of the small world.
 """
 
 import random
