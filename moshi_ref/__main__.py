@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .audio import check_folder, read_audio, sound_format, writing
-from .checkpoints import load_mimi, load_moshi, load_tokenizer
-from .evaluation import codec_report, duplex
+from .checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer
+from .evaluation import codec_report, duplex, text_report
 from .mimi import Mimi
 from .moshi import MoshiStream
 from .rq_transformer import Sampling
@@ -73,15 +73,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--codebooks", type=int, help="use only so many of the codebooks")
 
     p = command("train", run_train, "Train a model on the small world.")
-    p.add_argument("model", choices=("mimi", "moshi", "recogniser"))
+    p.add_argument("model", choices=("helium", "mimi", "moshi", "recogniser"))
     p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
     p.add_argument("--variant", choices=tuple(VARIANTS), help="with mimi: train it for less time, and leave a part out")
     p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE, or one of the variant")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
+    p.add_argument("--text", type=Path, help="with helium: a folder of .txt files to read as well")
+    p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="with moshi: what it starts from")
 
-    p = command("evaluate", run_evaluate, "Ask Moshi held-out questions by the hundred, or measure what Mimi loses.")
-    p.add_argument("model", nargs="?", choices=("moshi", "mimi"), default="moshi", help="default: moshi")
+    p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, or measure what Mimi loses.")
+    p.add_argument("model", nargs="?", choices=("moshi", "mimi", "helium"), default="moshi", help="default: moshi")
+    p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="folder of the text model")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
     p.add_argument("--trials", type=int, default=200, help="questions or sounds in each row")
     p.add_argument("--seed", type=int, default=0)
@@ -167,8 +170,11 @@ def run_train(args: argparse.Namespace) -> None:
         train_variant(args.variant, profile, folder, args.seed, args.human)
     elif args.model == "mimi":
         recipes.train_mimi(profile, folder, args.seed, args.human)
+    elif args.model == "helium":
+        recipes.train_helium(profile, folder, args.seed, args.text)
     elif args.model == "moshi":
-        recipes.train_moshi(profile, folder, args.seed, args.human, load_mimi(args.mimi))
+        helium, tokenizer = load_helium(args.helium), load_tokenizer(args.helium)
+        recipes.train_moshi(profile, folder, args.seed, args.human, load_mimi(args.mimi), helium, tokenizer)
     else:
         train_recogniser(name, folder, args.seed)
     print(folder)
@@ -181,6 +187,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
         codec_report.run(args)
     elif args.wav is not None:
         raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
+    elif args.model == "helium":
+        text_report.run(args, pick_device())
     else:
         duplex.run(args)
 

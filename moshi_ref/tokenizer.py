@@ -11,12 +11,32 @@ digit become the plain character). Four tokens are special, with the ids of the 
 """
 
 import io
+import re
+import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
 
 EPAD, BOS, EOS, PAD = 0, 1, 2, 3
+PARTS = re.compile(r"\u2581?(?:[^\W\d_]+|[^\w\u2581]+)")  # of a word: its letters, or its other signs; no digits
+
+
+def candidates(sentences: Iterable[str], longest: int = 16, most: int = 100_000) -> list[tuple[str, int]]:
+    """The pieces of words that a tokenizer may choose its tokens from, and how much text each would cover.
+
+    SentencePiece would count in how many *different* words a piece occurs. In a text of a thousand different words
+    that overlooks every word which is part of no other one; so we count in the running text. White space becomes
+    SentencePiece's mark "\u2581"; a piece has two characters or more, and is one of letters or one of other signs.
+    """
+    count: Counter[str] = Counter()
+    words = Counter(part for text in sentences for word in text.split() for part in PARTS.findall("\u2581" + word))
+    for word, times in words.items():
+        for begin in range(len(word)):
+            for end in range(begin + 2, min(begin + longest, len(word)) + 1):
+                count[word[begin:end]] += times * (end - begin)
+    return count.most_common(most)
 
 
 class TextTokenizer:
@@ -28,22 +48,24 @@ class TextTokenizer:
         self._processor.LoadFromSerializedProto(model)  # unlike the constructor, this refuses an empty model
 
     @classmethod
-    def train(cls, sentences: Iterable[str], vocabulary: int, words: Iterable[str] = ()) -> "TextTokenizer":
+    def train(cls, sentences: Iterable[str], vocabulary: int) -> "TextTokenizer":
         """Learn at most `vocabulary` tokens, of which 260 are the special ones and the bytes.
 
-        `words` become tokens of their own: SentencePiece looks for pieces that several words share, so in
-        a text of a few dozen different words it would not find the words themselves.
+        Raises ValueError if that is too few for the bytes, or if the sentences hold nothing to learn.
         """
         if vocabulary <= 260:
             raise ValueError(f"expected a vocabulary of more than 260 (4 special + 256 bytes), got {vocabulary}")
-        written = io.BytesIO()
+        sentences, written = list(sentences), io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(sentences), model_writer=written, vocab_size=vocabulary,
-                model_type="unigram", split_digits=True, byte_fallback=True, hard_vocab_limit=False,
-                user_defined_symbols=["\u2581" + word for word in words],
-                unk_id=EPAD, bos_id=BOS, eos_id=EOS, pad_id=PAD, minloglevel=2,
-            )  # fmt: skip
+            with tempfile.TemporaryDirectory() as folder:
+                seeds = Path(folder) / "seeds.tsv"
+                seeds.write_text("".join(f"{piece}\t{score}\n" for piece, score in candidates(sentences)), "utf-8")
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=iter(sentences), model_writer=written, vocab_size=vocabulary,
+                    model_type="unigram", split_digits=True, byte_fallback=True, hard_vocab_limit=False,
+                    seed_sentencepieces_file=str(seeds),
+                    unk_id=EPAD, bos_id=BOS, eos_id=EOS, pad_id=PAD, minloglevel=2,
+                )  # fmt: skip
         except RuntimeError as error:
             raise ValueError(
                 f"cannot learn {vocabulary} tokens from these sentences: {error}; give more text or allow more tokens"

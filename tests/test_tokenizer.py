@@ -3,7 +3,7 @@
 import pytest
 from conftest import SENTENCES
 
-from moshi_ref.tokenizer import BOS, EOS, EPAD, PAD, TextTokenizer
+from moshi_ref.tokenizer import BOS, EOS, EPAD, PAD, TextTokenizer, candidates
 
 
 def test_special_tokens_have_the_ids_of_the_released_models(tokenizer):
@@ -26,17 +26,20 @@ def test_a_frequent_word_is_one_token(tokenizer):
     assert [tokenizer.piece(t) for t in tokenizer.encode("five five")] == [" five", " five"]
 
 
-def test_given_words_are_tokens_of_their_own():
-    """But only where a word begins; the text comes back all the same."""
-    words = ["question", "twelve", "one"]
-    tokenizer = TextTokenizer.train(SENTENCES, 360, words)
-    assert [tokenizer.piece(t) for t in tokenizer.encode("twelve question one")] == [
-        " twelve", " question", " one"
-    ]  # fmt: skip
+def test_a_word_that_is_part_of_no_other_word_is_one_token():
+    """Even if it comes in a text of few different words, in which SentencePiece alone would not look at it."""
+    tokenizer = TextTokenizer.train(["twelve question one", "one question"] * 20, 300)
+    assert [tokenizer.piece(t) for t in tokenizer.encode("twelve question one")] == [" twelve", " question", " one"]
     text = "onerous? one, two; xone and twelve questions."
-    tokens = tokenizer.encode(text)
-    assert [tokenizer.piece(t) for t in tokens].count(" one") == 2
-    assert tokenizer.decode(tokens) == text
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_candidates_cover_words_by_how_often_they_come():
+    pieces = dict(candidates(["to go", "to be, 22"]))
+    assert pieces["\u2581to"] == 2 * 3
+    assert pieces["be"] == 2
+    assert "e," not in pieces  # letters and other signs do not mix
+    assert not any("2" in piece for piece in pieces)  # digits stand alone
 
 
 def test_each_digit_is_a_token():

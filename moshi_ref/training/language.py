@@ -21,17 +21,19 @@ Shapes: B batch, K streams, Q codebooks, F frames, V entries.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..corpus.dialogues import Dialogue
+from ..helium import Helium
 from ..moshi import Moshi
 from ..rq_transformer import ZERO
 from ..tokenizer import PAD
 from ..transformer import Linear
+from .text import decayed
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,23 @@ def audio_loss(logits: Tensor, targets: Tensor, mask: Tensor, semantic_weight: f
     return weighted_cross_entropy(logits, targets.clamp(min=0), weights)
 
 
+@torch.no_grad()
+def start_from_helium(moshi: Moshi, helium: Helium) -> None:
+    """Make the Temporal Transformer of `moshi`, its text embedding and its text head those of `helium`.
+
+    Raises ValueError if the two differ in size or vocabulary.
+    """
+    model, text = moshi.model, helium.config
+    ours, theirs = (replace(c, context=0) for c in (moshi.config.model.temporal, text.transformer))
+    if ours != theirs or moshi.config.model.text_vocabulary != text.vocabulary:
+        raise ValueError(f"this Helium does not fit: expected {ours} and {moshi.config.model.text_vocabulary} tokens, "
+                         f"got {theirs} and {text.vocabulary}")  # fmt: skip
+    model.temporal.load_state_dict(helium.transformer.state_dict())
+    model.norm.load_state_dict(helium.norm.state_dict())
+    model.text_head.weight.copy_(helium.head.weight)
+    model.text_embedding.weight[:-1] = helium.embedding.weight  # the last one is the initial token's
+
+
 class LanguageTask:
     """What `training.loop.train` needs to train a Moshi. `draw` gives a random dialogue."""
 
@@ -77,12 +96,9 @@ class LanguageTask:
         self.hearing_head = Linear(config.temporal.dim, config.text_vocabulary)
         modules = nn.ModuleDict({"moshi": moshi, "hearing_head": self.hearing_head})
         self.modules = modules.to(device).train()
-        decayed = [p for p in modules.parameters() if p.dim() > 1]
-        others = [p for p in modules.parameters() if p.dim() <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.learning_rate, betas=(0.9, 0.95), fused=device.type != "mps",
-        )  # fmt: skip
+            decayed(modules), lr=recipe.learning_rate, betas=(0.9, 0.95), fused=device.type != "mps"
+        )
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""

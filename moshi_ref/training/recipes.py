@@ -4,27 +4,34 @@
 `gpu` trains longer on more data.
 """
 
+import random
 import string
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 
 from ..checkpoints import save
+from ..corpus.cleaning import Filters, Report, clean, read_texts
 from ..corpus.dialogues import Clip, Dialogues, encode, encode_backgrounds, fingerprint, load_clips, save_clips
+from ..corpus.documents import documents
 from ..corpus.human import HumanUtterances
 from ..corpus.small_world import sentences
 from ..corpus.utterances import CACHE, VERSION, Utterance, VariedUtterances, utterances
+from ..corpus.words import TRAIN_WORDS
+from ..helium import Helium, HeliumConfig
 from ..mimi import Mimi, MimiConfig
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .codec import CodecRecipe, CodecTask, DecoderTask, Source
 from .discriminator import DiscriminatorConfig
 from .distribution import first, first_before_others, pick_device
-from .language import LanguageRecipe, LanguageTask
+from .language import LanguageRecipe, LanguageTask, start_from_helium
 from .loop import train
+from .text import TextRecipe, TextTask, pack
 
 BACKGROUNDS = 64  # channels on which nobody speaks
 
@@ -44,6 +51,9 @@ class Profile:
     decoder: CodecRecipe
     moshi_steps: int
     moshi: LanguageRecipe
+    megabytes: float  # of text, for Helium
+    helium_steps: int
+    helium: TextRecipe
 
 
 JUDGED = CodecRecipe(mel=2.0, wave=0.1, adversarial=4.0, features=4.0)  # by a discriminator too
@@ -51,11 +61,11 @@ LARGE = replace(JUDGED, batch_size=32, discriminator=DiscriminatorConfig())
 
 PROFILES = {
     "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
-                     replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2)),
+                     replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2), 0.1, 6, TextRecipe(batch_size=2)),
     "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 1_500, 3_000, CodecRecipe(), JUDGED,
-                   9_000, LanguageRecipe()),
+                   9_000, LanguageRecipe(), 4.0, 2_000, TextRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, 15_000, LARGE, LARGE,
-                   15_000, LanguageRecipe(batch_size=64)),
+                   15_000, LanguageRecipe(batch_size=64), 20.0, 5_000, TextRecipe(batch_size=64)),
 }  # fmt: skip
 
 
@@ -107,10 +117,43 @@ def keep(task: CodecTask, folder: Path) -> Mimi:
     return mimi
 
 
-def train_tokenizer() -> TextTokenizer:
-    """The tokenizer of the small world: its few words, the letters, and bytes for everything else."""
-    words = sorted({word for sentence in sentences() for word in sentence.split()})
-    return TextTokenizer.train([*sentences(), string.ascii_lowercase], 400, words)
+def train_tokenizer(texts: Iterable[str], vocabulary: int = 1600) -> TextTokenizer:
+    """The tokenizer of the small world and of `texts`: what may be read and heard in training, and letters."""
+    lines = [line for text in texts for line in text.split("\n")]
+    return TextTokenizer.train([*lines, *sentences(), *TRAIN_WORDS, *string.ascii_lowercase], vocabulary)
+
+
+def first_megabyte(texts: Iterable[str]) -> list[str]:
+    """As many texts as a megabyte holds: enough to know the words."""
+    sizes = accumulate(len(text) for text in texts)
+    return [text for text, size in zip(texts, sizes, strict=True) if size <= 1e6]
+
+
+def own_texts(folder: Path, seed: int) -> list[str]:
+    """What cleaning leaves of a reader's own text files, with a report on standard error."""
+    texts, report = list(read_texts(folder)), Report()
+    cleaned = list(clean(texts, Filters.train(texts, seed), report))
+    print(report, file=sys.stderr)
+    return cleaned
+
+
+def train_helium(profile: Profile, folder: Path, seed: int, text: Path | None = None) -> Helium:
+    """Train the tiny Helium into `folder`, on the small world's text and that in the folder `text`; see
+    `training.text`. The tokenizer is trained first, on the first megabyte."""
+    read = [*documents(profile.megabytes, seed), *([] if text is None else own_texts(text, seed))]
+    random.Random(seed).shuffle(read)
+    tokenizer = train_tokenizer(first_megabyte(read))
+    device = pick_device()
+    print(f"training Helium on {device}", file=sys.stderr)
+    torch.manual_seed(seed)
+    helium = Helium(HeliumConfig.tiny(len(tokenizer)))
+    held_out = pack(documents(profile.megabytes / 40, seed, "test"), tokenizer)
+    train(TextTask(helium, pack(read, tokenizer), held_out, profile.helium, device), folder, profile.helium_steps, seed)
+    helium.cpu().eval()
+    if first():
+        save(helium, folder, torch.float16)
+        tokenizer.save(folder / "tokenizer.model")
+    return helium
 
 
 def clips(mimi: Mimi, said: Sequence[Utterance], count: int, name: str, seed: int, augmented: bool) -> list[Clip]:
@@ -121,8 +164,10 @@ def clips(mimi: Mimi, said: Sequence[Utterance], count: int, name: str, seed: in
     return load_clips(path)
 
 
-def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi) -> Moshi:
-    """Train the tiny Moshi into `folder`, on the codes of `mimi`; see `training.language`."""
+def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi, helium: Helium,
+                tokenizer: TextTokenizer) -> Moshi:
+    """Train the tiny Moshi into `folder`, from a Helium and its tokenizer on, on the codes of `mimi`; see
+    `training.language`."""
     torch.manual_seed(seed)
     device = pick_device()
     print(f"training Moshi on {device}", file=sys.stderr)
@@ -133,11 +178,11 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     replies = clips(mimi, answers, answered, "answers", seed, False)
     if people:
         questions += clips(mimi, people, human_asked, "people", seed, True)
-    tokenizer = train_tokenizer()
     backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
     dialogues = Dialogues(questions, replies, backgrounds, tokenizer, mimi.config.frame_rate)
     torch.manual_seed(seed)
     moshi = Moshi(MoshiConfig.tiny(len(tokenizer)))
+    start_from_helium(moshi, helium)
     train(LanguageTask(moshi, dialogues.draw, profile.moshi, device), folder, profile.moshi_steps, seed)
     save(moshi.cpu().eval(), folder, torch.float16)
     tokenizer.save(folder / "tokenizer.model")

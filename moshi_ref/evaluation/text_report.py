@@ -1,0 +1,73 @@
+"""The report on a Helium: how well it predicts text, and what it knows of the small world.
+
+    python -m moshi_ref evaluate helium
+
+    bits per byte    on held-out documents, beside two models that look at no context (`likelihood.py`)
+    multiple choice  by likelihood, and the same questions open, by exact match (`text_benchmarks.py`)
+
+Held-out documents tell what may be read in phrasings that occur only there.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+
+from ..audio import writing
+from ..checkpoints import load_helium, load_tokenizer
+from ..corpus.documents import documents
+from ..helium import Helium
+from ..tokenizer import TextTokenizer
+from .likelihood import BitsPerByte, bits_per_byte, likelihoods, uniform_bits_per_byte, unigram_bits_per_byte
+from .multiple_choice import Accuracy, Question, evaluate, exact_match
+from .text_benchmarks import benchmarks
+
+TRAINING_SEED, TEST_SEED = 0, 1  # of the documents that count tokens for the unigram model, and of those predicted
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark."""
+
+    raw: Accuracy
+    normalised: Accuracy
+    exact: Accuracy  # without choices: would greedy generation write exactly the right answer?
+
+
+def predicted(helium: Helium, tokenizer: TextTokenizer, megabytes: float) -> dict[str, BitsPerByte]:
+    """Bits per byte of held-out documents: of a uniform model, of a unigram model, and of this one."""
+    held_out = list(documents(megabytes, TEST_SEED, "test"))
+    window, device = helium.config.transformer.context, helium.embedding.weight.device
+    return {
+        "uniform": uniform_bits_per_byte(tokenizer, held_out),
+        "unigram": unigram_bits_per_byte(tokenizer, documents(1.0, TRAINING_SEED), held_out),
+        "Helium": bits_per_byte(helium, tokenizer, held_out, window, device=device),
+    }
+
+
+def known(helium: Helium, tokenizer: TextTokenizer, questions: Sequence[Question]) -> Row:
+    """How many of the questions it answers."""
+    scorer = partial(likelihoods, helium, tokenizer, device=helium.embedding.weight.device)
+    choice = evaluate(scorer, questions)
+    exact = exact_match(scorer, [(q.context, q.choices[q.answer]) for q in questions])
+    return Row(choice.raw, choice.normalised, exact)
+
+
+def run(args: argparse.Namespace, device: torch.device) -> None:
+    """The command `evaluate helium`: print the tables, and write JSON if asked to."""
+    helium, tokenizer = load_helium(args.helium).to(device).eval(), load_tokenizer(args.helium)
+    bits = predicted(helium, tokenizer, megabytes=0.2)
+    for name, each in bits.items():
+        print(f"{name:12} {each.value:.3f} bits per byte [{each.interval[0]:.3f}, {each.interval[1]:.3f}]", flush=True)
+    rows = {}
+    for name, questions in benchmarks(args.seed, args.trials).items():
+        rows[name] = known(helium, tokenizer, questions)
+        print(f"{name:12} {rows[name].raw}; open, exactly right {rows[name].exact.value:.1%}", flush=True)
+    if args.json is not None:
+        results = {"bits_per_byte": bits, "benchmarks": rows}
+        with writing(args.json) as part:
+            part.write_text(json.dumps({k: {n: asdict(v) for n, v in each.items()} for k, each in results.items()},
+                                       indent=1) + "\n")  # fmt: skip
