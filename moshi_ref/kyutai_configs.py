@@ -134,10 +134,12 @@ def mimi_to_kyutai(config: MimiConfig) -> dict:
 
 
 def helium_from_hub(d: dict) -> HeliumConfig:
-    """The configuration of a Helium in the terms of the Hugging Face hub."""
+    """The configuration of a Helium in the terms of the Hugging Face hub. Since version 5 of their library, RoPE's
+    period is in a dictionary of its own."""
+    rope = d.get("rope_parameters", d)
     transformer = TransformerConfig(d["hidden_size"], d["num_attention_heads"], d["num_hidden_layers"],
                                     d["intermediate_size"], d["max_position_embeddings"],
-                                    rope_period=float(d["rope_theta"]))  # fmt: skip
+                                    rope_period=float(rope["rope_theta"]))  # fmt: skip
     return HeliumConfig(transformer, d["vocab_size"])
 
 

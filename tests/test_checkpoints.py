@@ -213,7 +213,8 @@ def test_mimi_and_moshi_in_one_folder(tmp_path):
     assert_same(moshi, load_moshi(tmp_path / "model.safetensors"))
 
 
-def test_a_helium_in_several_files(tmp_path):
+@pytest.mark.parametrize("nested", [False, True], ids=["transformers 4", "transformers 5"])
+def test_a_helium_in_several_files(nested, tmp_path):
     model = Helium(tiny_helium())
     weights = checkpoints.to_theirs(Helium, model.state_dict())
     files = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(weights)}
@@ -226,6 +227,8 @@ def test_a_helium_in_several_files(tmp_path):
         "hidden_size": t.dim, "num_attention_heads": t.heads, "num_hidden_layers": t.layers, "vocab_size": 40,
         "intermediate_size": t.hidden, "max_position_embeddings": t.context, "rope_theta": t.rope_period,
     }  # fmt: skip
+    if nested:
+        description["rope_parameters"] = {"rope_type": "default", "rope_theta": description.pop("rope_theta")}
     (tmp_path / "config.json").write_text(json.dumps(description))
     assert_same(model, load_helium(tmp_path))
 

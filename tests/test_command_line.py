@@ -98,7 +98,7 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_what_is_not_a_command_is_refused(capsys):
-    for wrong in ((), ("sing",), ("train", "helium"), ("train", "mimi", "--profile", "huge"),
+    for wrong in ((), ("sing",), ("train", "bert"), ("train", "mimi", "--profile", "huge"),
                   ("train", "mimi", "--variant", "no-ears")):  # fmt: skip
         with pytest.raises(SystemExit, match="2"):
             run(*wrong)

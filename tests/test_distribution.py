@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +11,58 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from conftest import tiny_mimi
+from safetensors.torch import load_file
+from test_checkpoints import small_moshi
 from test_codec import ADVERSARIAL, fake_utterance
+from test_language import random_dialogue
+from test_text import small_helium
 
+from moshi_ref.checkpoints import load_helium
 from moshi_ref.corpus.utterances import utterances
 from moshi_ref.mimi import Mimi
 from moshi_ref.training import distribution
 from moshi_ref.training.codec import CodecTask, Source
-from moshi_ref.training.loop import train
+from moshi_ref.training.language import LanguageRecipe, LanguageTask
+from moshi_ref.training.loop import Task, train
+from moshi_ref.training.recipes import keep_with_tokenizer
+from moshi_ref.training.text import TextRecipe, TextTask
 
 STEPS = 5
 RECIPE = replace(ADVERSARIAL, batch_size=4, unquantized_steps=2)
 
 
-def run(folder: Path) -> None:
+def new_task(kind: str) -> Task:
     """In double precision, because Adam makes a whole step of a gradient that is zero but for its rounding."""
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(1)
-    source = Source([fake_utterance(1), fake_utterance(2)], 1.0, True)
-    task = CodecTask(Mimi(tiny_mimi()), [source], RECIPE, distribution.pick_device())
-    train(task, folder, STEPS, seed=0, save_every=3, warmup=1)
+    device = distribution.pick_device()
+    if kind == "codec":
+        source = Source([fake_utterance(1), fake_utterance(2)], 1.0, True)
+        return CodecTask(Mimi(tiny_mimi()), [source], RECIPE, device)
+    if kind == "moshi":
+        return LanguageTask(small_moshi(), random_dialogue, LanguageRecipe(batch_size=4), device)
+    text = torch.arange(90) ** 2 % 37
+    return TextTask(small_helium(), text, text.flip(0), TextRecipe(batch_size=4), device)
+
+
+class Interrupted:
+    """A task that is stopped in the middle of step 4."""
+
+    def __init__(self, task: Task):
+        self.task, self.modules, self.optimizer = task, task.modules, task.optimizer
+
+    def losses(self, step: int, rng: random.Random) -> dict:
+        if step == 4:
+            raise KeyboardInterrupt
+        return self.task.losses(step, rng)
+
+
+def run(kind: str, folder: Path) -> None:
+    """Two processes are interrupted, and go on from their last checkpoint."""
+    if distribution.processes() > 1:
+        with pytest.raises(KeyboardInterrupt):
+            train(Interrupted(new_task(kind)), folder, STEPS, seed=0, save_every=3, warmup=1)
+    train(new_task(kind), folder, STEPS, seed=0, save_every=3, warmup=1)
 
 
 def make_files(rank: int, count: int, port: str, folder: Path) -> None:
@@ -45,24 +79,52 @@ def test_files_are_made_by_the_first_process_and_found_by_the_others(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [path.name for path in tmp_path.glob("user-train-5-*")]
 
 
-def worker(rank: int, count: int, port: str, folder: Path) -> None:
+def worker(rank: int, count: int, port: str, kind: str, folder: Path) -> None:
     """What torchrun would start."""
     torch.set_num_threads(1)
     os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "MASTER_ADDR": "localhost", "MASTER_PORT": port,
                    "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
-    run(folder)
+    distribution.pick_device()
+    run(kind, folder)
     dist.destroy_process_group()
 
 
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="this PyTorch lacks gloo")
-def test_the_same_batch_gives_the_same_losses_on_one_and_on_two_processes(tmp_path):
+@pytest.mark.parametrize("kind, scalars", [("codec", 9), ("moshi", 7), ("helium", 3)])
+def test_the_same_batch_gives_the_same_losses_on_one_and_on_two_processes(kind, scalars, tmp_path):
+    """And the same weights, also if each process has only a share of them."""
     for count in (1, 2):
-        mp.spawn(worker, (count, str(29_540 + os.getpid() % 400 + count), tmp_path / str(count)), nprocs=count)
+        mp.spawn(worker, (count, str(29_540 + os.getpid() % 400 + count), kind, tmp_path / str(count)), nprocs=count)
     one, two = (json.loads((tmp_path / str(n) / "curve.json").read_text()) for n in (1, 2))
-    assert len(one) == len(two) == STEPS and len(one[-1]) > 8
+    assert len(one) == len(two) == STEPS and len(one[-1]) >= scalars
     for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
         for name in a.keys() - {"seconds"}:
             assert a[name] == pytest.approx(b[name], abs=2e-6), (name, a["step"])
+    one, two = (load_file(tmp_path / str(n) / "checkpoint.safetensors") for n in (1, 2))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-6, rtol=0)
+
+
+def keep_divided(rank: int, count: int, port: str, folder: Path, tokenizer) -> None:
+    os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "MASTER_ADDR": "localhost", "MASTER_PORT": port,
+                   "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
+    distribution.pick_device()
+    torch.manual_seed(1)
+    helium = small_helium()
+    weights = {name: tensor.clone() for name, tensor in helium.state_dict().items()}
+    distribution.divide(helium, helium.transformer.layers)
+    assert sum(p.to_local().numel() for p in helium.parameters()) < 0.6 * sum(p.numel() for p in weights.values())
+    kept = keep_with_tokenizer(helium, tokenizer, folder)
+    assert all(torch.equal(kept.state_dict()[name], tensor) for name, tensor in weights.items())
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="this PyTorch lacks gloo")
+def test_a_divided_model_is_written_whole(tmp_path, tokenizer):
+    mp.spawn(keep_divided, (2, str(29_990 + os.getpid() % 50), tmp_path, tokenizer), nprocs=2)
+    assert load_helium(tmp_path)(torch.zeros(1, 3, dtype=torch.long)).shape == (1, 3, 40)
 
 
 def test_alone_nothing_is_exchanged():

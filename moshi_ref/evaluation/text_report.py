@@ -2,10 +2,11 @@
 
     python -m moshi_ref evaluate helium
 
-    bits per byte    on held-out documents, beside two models that look at no context (`likelihood.py`)
+    bits per byte    on new documents, beside two models that look at no context (`likelihood.py`)
     multiple choice  by likelihood, and the same questions open, by exact match (`text_benchmarks.py`)
 
-Held-out documents tell what may be read in phrasings that occur only there.
+New documents in known phrasings are drawn like those for training, but others; those in held-out phrasings tell what
+may be read in words that occur only there, and ask about held-out pairs.
 """
 
 import argparse
@@ -38,14 +39,17 @@ class Row:
 
 
 def predicted(helium: Helium, tokenizer: TextTokenizer, megabytes: float) -> dict[str, BitsPerByte]:
-    """Bits per byte of held-out documents: of a uniform model, of a unigram model, and of this one."""
-    held_out = list(documents(megabytes, TEST_SEED, "test"))
+    """Bits per byte of new documents: of a uniform model, of a unigram model, and of this one."""
     window, device = helium.config.transformer.context, helium.embedding.weight.device
-    return {
-        "uniform": uniform_bits_per_byte(tokenizer, held_out),
-        "unigram": unigram_bits_per_byte(tokenizer, documents(1.0, TRAINING_SEED), held_out),
-        "Helium": bits_per_byte(helium, tokenizer, held_out, window, device=device),
-    }
+    counted, results = list(documents(1.0, TRAINING_SEED)), {}
+    for name, split in (("known phrasings", "train"), ("held-out phrasings", "test")):
+        new = list(documents(megabytes, TEST_SEED, split))
+        results |= {
+            f"uniform, {name}": uniform_bits_per_byte(tokenizer, new),
+            f"unigram, {name}": unigram_bits_per_byte(tokenizer, counted, new),
+            f"Helium, {name}": bits_per_byte(helium, tokenizer, new, window, device=device),
+        }
+    return results
 
 
 def known(helium: Helium, tokenizer: TextTokenizer, questions: Sequence[Question]) -> Row:
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace, device: torch.device) -> None:
     helium, tokenizer = load_helium(args.helium).to(device).eval(), load_tokenizer(args.helium)
     bits = predicted(helium, tokenizer, megabytes=0.2)
     for name, each in bits.items():
-        print(f"{name:12} {each.value:.3f} bits per byte [{each.interval[0]:.3f}, {each.interval[1]:.3f}]", flush=True)
+        print(f"{name:26} {each.value:.3f} bits per byte [{each.interval[0]:.3f}, {each.interval[1]:.3f}]", flush=True)
     rows = {}
     for name, questions in benchmarks(args.seed, args.trials).items():
         rows[name] = known(helium, tokenizer, questions)

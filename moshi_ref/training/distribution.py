@@ -5,6 +5,9 @@ same random numbers for the whole batch and then computes only its own rows. Whe
 moving averages of the codebooks, the means that are shown), the processes exchange what they have. So four
 processes train what one would train, but for the order in which numbers are added.
 
+A codec is small, and each process has all of it. A language model may be too large for one GPU: its weights, their
+gradients and what the optimizer remembers of them are divided among the processes (`divide`).
+
 With one process every function here returns its argument.
 """
 
@@ -15,6 +18,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 T = TypeVar("T")
 
@@ -79,10 +84,36 @@ def mean(x: Tensor) -> Tensor:
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over all processes, in one exchange: what DistributedDataParallel does,
-    without its hooks on the backward pass, of which a step of the codec has several."""
+    without its hooks on the backward pass, of which a step of the codec has several. Divided parameters have that
+    already."""
     if processes() == 1:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)]
+    if not gradients:
+        return
     flat = mean(torch.cat([g.flatten() for g in gradients]))
     for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(averaged.view_as(gradient))
+
+
+def divide(model: nn.Module, layers: Iterable[nn.Module]) -> nn.Module:
+    """Let each process keep a share of every weight (PyTorch's fully sharded data parallelism, FSDP; Zhao et al. 2023).
+
+    One of the `layers` is put together right before it computes, and taken apart after it; on the way back its
+    gradients are averaged, and each process keeps those of its share. Returns the model.
+    """
+    if processes() > 1:
+        for layer in layers:
+            fully_shard(layer)
+        fully_shard(model)
+    return model
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor that may be divided, put together again. All processes must ask for it at the same time."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def divided_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """This process's share of a whole tensor, if `other` is divided."""
+    return distribute_tensor(tensor, other.device_mesh, other.placements) if isinstance(other, DTensor) else tensor

@@ -33,6 +33,7 @@ from ..moshi import Moshi
 from ..rq_transformer import ZERO
 from ..tokenizer import PAD
 from ..transformer import Linear
+from .distribution import divide, mean, share
 from .text import decayed
 
 
@@ -50,9 +51,10 @@ class LanguageRecipe:
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...)."""
+    """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...). With several
+    processes, the mean of what they return is the mean over all of their rows."""
     losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-    return (losses * weights.flatten()).sum() / weights.sum()
+    return (losses * weights.flatten()).sum() / mean(weights.sum())
 
 
 def text_loss(logits: Tensor, targets: Tensor, mask: Tensor, padding_weight: float) -> Tensor:
@@ -96,6 +98,8 @@ class LanguageTask:
         self.hearing_head = Linear(config.temporal.dim, config.text_vocabulary)
         modules = nn.ModuleDict({"moshi": moshi, "hearing_head": self.hearing_head})
         self.modules = modules.to(device).train()
+        divide(moshi, [*moshi.model.temporal.layers, *moshi.model.depth.layers])
+        divide(self.hearing_head, [])
         self.optimizer = torch.optim.AdamW(
             decayed(modules), lr=recipe.learning_rate, betas=(0.9, 0.95), fused=device.type != "mps"
         )
@@ -103,9 +107,10 @@ class LanguageTask:
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
         recipe, dialogues = self.recipe, [self.draw(rng) for _ in range(self.recipe.batch_size)]
-        codes = torch.stack([d.codes for d in dialogues]).to(self.device)  # (B, K, F)
-        heard = torch.stack([d.user_text for d in dialogues]).to(self.device)  # (B, F)
-        out = self.moshi(codes, self.disturb(codes))
+        mine, whole_batch = share(len(dialogues)), torch.stack([d.codes for d in dialogues])  # (B, K, F)
+        codes, shown = (each[mine].to(self.device) for each in (whole_batch, self.disturb(whole_batch)))
+        heard = torch.stack([d.user_text for d in dialogues[mine]]).to(self.device)  # (B, F)
+        out = self.moshi(codes, shown)
         spoken = codes[:, 1 : 1 + self.moshi.config.model.predicted]  # (B, Q, F)
         everywhere = torch.ones_like(heard, dtype=torch.bool)
         losses = {
@@ -116,7 +121,7 @@ class LanguageTask:
         losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
         words = codes[:, 0] > PAD
         right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
-        losses["words_right"] = right.sum() / words.sum().clamp(min=1)
+        losses["words_right"] = right.sum() / mean(words.sum().float()).clamp(min=1)
         return losses
 
     def disturb(self, codes: Tensor) -> Tensor:
@@ -130,6 +135,6 @@ class LanguageTask:
         chosen = torch.rand(batch, streams, frames) < share.repeat_interleave(kinds, dim=1)
         other = codes.roll(1, dims=0)[..., torch.randperm(frames)]
         other[:, 0] = ZERO
-        shown = torch.where(chosen.to(codes.device), other, codes)
+        shown = torch.where(chosen, other, codes)
         shown[torch.rand(batch) < recipe.muffled, 2 + predicted :] = ZERO
         return shown

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .distribution import average_gradients, first, mean
+from .distribution import average_gradients, divided_like, first, mean, whole
 
 
 class Task(Protocol):
@@ -53,7 +53,7 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
     start, curve = load_checkpoint(task, folder / "checkpoint.safetensors", run)
     base = [group.setdefault("base_lr", group["lr"]) for group in task.optimizer.param_groups]
     began = time.time() - (curve[-1]["seconds"] if curve else 0.0)
-    if start == 0 and first():  # so that a run which is interrupted early goes on from these very weights
+    if start == 0:  # so that a run which is interrupted early goes on from these very weights
         save_checkpoint(task, folder, 0, curve, run)
     bar = tqdm(range(start, steps), initial=start, total=steps, unit="step",
                disable=None if first() else True, file=sys.stderr)  # fmt: skip
@@ -64,7 +64,7 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
                 group["lr"] = lr * schedule(step, steps, warmup)
             curve.append({"step": step, **one_step(task, step, seed), "seconds": round(time.time() - began, 2)})
             bar.set_postfix(loss=f"{curve[-1]['loss']:.3f}")
-            if first() and ((step + 1) % save_every == 0 or step + 1 == steps):
+            if (step + 1) % save_every == 0 or step + 1 == steps:
                 save_checkpoint(task, folder, step + 1, curve, run)
     except KeyboardInterrupt:
         print(f"interrupted at step {step}; start again to go on from the last checkpoint", file=sys.stderr)
@@ -85,11 +85,14 @@ def one_step(task: Task, step: int, seed: int) -> dict[str, float]:
 
 
 def save_checkpoint(task: Task, folder: Path, step: int, curve: list, run: dict) -> None:
-    """Weights, optimizer and curve in one file, written aside and then renamed: never half a file."""
-    tensors = {f"modules.{k}": v.contiguous() for k, v in task.modules.state_dict().items()}
+    """Weights, optimizer and curve in one file, written aside and then renamed: never half a file. The first process
+    writes it, but all must come here, because each may have a share of the weights."""
+    tensors = {f"modules.{k}": v for k, v in task.modules.state_dict().items()}
     for index, entry in task.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v.contiguous() for k, v in entry.items()}
-    tensors = {k: v.detach().cpu().clone() for k, v in tensors.items()}
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in entry.items()}
+    tensors = {k: whole(v).detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    if not first():
+        return
     path = folder / "checkpoint.safetensors"
     metadata = {"run": json.dumps(run), "step": str(step), "curve": json.dumps(curve)}
     save_file(tensors, path.with_suffix(".part"), metadata)
@@ -113,12 +116,14 @@ def load_checkpoint(task: Task, path: Path, run: dict) -> tuple[int, list]:
             f"{path.parent} holds another run ({metadata['run']}, asked for {json.dumps(run)}); "
             "choose another folder, or remove it"
         )
-    weights = {k.removeprefix("modules."): v for k, v in tensors.items() if k.startswith("modules.")}
-    task.modules.load_state_dict(weights)
+    weights = task.modules.state_dict()
+    task.modules.load_state_dict({k: divided_like(tensors[f"modules.{k}"], v) for k, v in weights.items()})
     saved = task.optimizer.state_dict()
+    parameters = [p for group in task.optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
+            value = divided_like(value, parameters[int(index)]) if value.dim() else value  # the step count is no matrix
             saved["state"].setdefault(int(index), {})[name] = value
     task.optimizer.load_state_dict(saved)
     return int(metadata["step"]), json.loads(metadata["curve"])

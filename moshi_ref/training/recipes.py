@@ -28,7 +28,7 @@ from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .codec import CodecRecipe, CodecTask, DecoderTask, Source
 from .discriminator import DiscriminatorConfig
-from .distribution import first, first_before_others, pick_device
+from .distribution import first, first_before_others, pick_device, whole
 from .language import LanguageRecipe, LanguageTask, start_from_helium
 from .loop import train
 from .text import TextRecipe, TextTask, pack
@@ -63,7 +63,7 @@ PROFILES = {
     "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2), 0.1, 6, TextRecipe(batch_size=2)),
     "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 1_500, 3_000, CodecRecipe(), JUDGED,
-                   9_000, LanguageRecipe(), 4.0, 2_000, TextRecipe()),
+                   9_000, LanguageRecipe(), 4.0, 1_000, TextRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, 15_000, LARGE, LARGE,
                    15_000, LanguageRecipe(batch_size=64), 20.0, 5_000, TextRecipe(batch_size=64)),
 }  # fmt: skip
@@ -137,6 +137,17 @@ def own_texts(folder: Path, seed: int) -> list[str]:
     return cleaned
 
 
+def keep_with_tokenizer(model: Helium | Moshi, tokenizer: TextTokenizer, folder: Path) -> Helium | Moshi:
+    """The trained model, undivided, which the first process writes into `folder`."""
+    weights = {name: whole(tensor).cpu() for name, tensor in model.state_dict().items()}
+    trained = type(model)(model.config).eval()
+    trained.load_state_dict(weights)
+    if first():
+        save(trained, folder, torch.float16)
+        tokenizer.save(folder / "tokenizer.model")
+    return trained
+
+
 def train_helium(profile: Profile, folder: Path, seed: int, text: Path | None = None) -> Helium:
     """Train the tiny Helium into `folder`, on the small world's text and that in the folder `text`; see
     `training.text`. The tokenizer is trained first, on the first megabyte."""
@@ -149,19 +160,19 @@ def train_helium(profile: Profile, folder: Path, seed: int, text: Path | None = 
     helium = Helium(HeliumConfig.tiny(len(tokenizer)))
     held_out = pack(documents(profile.megabytes / 40, seed, "test"), tokenizer)
     train(TextTask(helium, pack(read, tokenizer), held_out, profile.helium, device), folder, profile.helium_steps, seed)
-    helium.cpu().eval()
-    if first():
-        save(helium, folder, torch.float16)
-        tokenizer.save(folder / "tokenizer.model")
-    return helium
+    return keep_with_tokenizer(helium, tokenizer, folder)
 
 
 def clips(mimi: Mimi, said: Sequence[Utterance], count: int, name: str, seed: int, augmented: bool) -> list[Clip]:
     """The first `count` utterances as codes of this Mimi, from the cache if they were encoded before."""
     path = CACHE / f"clips-{VERSION}-{fingerprint(mimi)}-{name}-{count}-{seed}.safetensors"
-    if not path.exists():
-        save_clips(encode(mimi, [said[i] for i in range(count)], seed, augmented, f"encoding {name}"), path)
-    return load_clips(path)
+
+    def found() -> list[Clip]:
+        if not path.exists():
+            save_clips(encode(mimi, [said[i] for i in range(count)], seed, augmented, f"encoding {name}"), path)
+        return load_clips(path)
+
+    return first_before_others(found)
 
 
 def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi, helium: Helium,
@@ -184,6 +195,4 @@ def train_moshi(profile: Profile, folder: Path, seed: int, human: Path | None, m
     moshi = Moshi(MoshiConfig.tiny(len(tokenizer)))
     start_from_helium(moshi, helium)
     train(LanguageTask(moshi, dialogues.draw, profile.moshi, device), folder, profile.moshi_steps, seed)
-    save(moshi.cpu().eval(), folder, torch.float16)
-    tokenizer.save(folder / "tokenizer.model")
-    return moshi
+    return keep_with_tokenizer(moshi, tokenizer, folder)

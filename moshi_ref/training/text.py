@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..helium import Helium
 from ..tokenizer import BOS, EOS, TextTokenizer
-from .distribution import share
+from .distribution import divide, share
 
 TEST_EVERY, TEST_ROWS = 50, 32  # steps between two looks at the held-out text, and how much of it is looked at
 
@@ -56,7 +56,7 @@ class TextTask:
         shortest = min(len(tokens), len(held_out))
         if shortest <= self.length:
             raise ValueError(f"expected more than {self.length} tokens to learn from, got {shortest}; give more text")
-        self.modules = helium.to(device).train()
+        self.modules = divide(helium.to(device).train(), helium.transformer.layers)
         self.tokens = tokens
         self.test = self.crops(held_out, TEST_ROWS, random.Random("held-out crops"))
         self.optimizer = torch.optim.AdamW(
