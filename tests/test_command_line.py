@@ -3,6 +3,7 @@
 import argparse
 import functools
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,10 +19,11 @@ from test_audio import empty, not_finite, text, tone, without_samples
 from test_checkpoints import small_moshi
 
 from moshi_ref import __main__ as cli
-from moshi_ref.checkpoints import load_mimi, load_moshi, load_tokenizer, save
+from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
 from moshi_ref.corpus.utterances import utterances
 from moshi_ref.evaluation import codec_report, duplex
 from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
+from moshi_ref.helium import Helium, HeliumConfig
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import MoshiStream
 from moshi_ref.training import recipes
@@ -316,19 +318,41 @@ def test_train_a_mimi_with_a_part_left_out(workplace, capsys, variant):
     assert_trained(workplace / folder)
 
 
-def test_train_moshi(workplace, cache, capsys):
+def test_train_helium_with_texts_of_ones_own(workplace, capsys):
+    (workplace / "texts").mkdir()
+    (workplace / "texts" / "one.txt").write_text("The cat of Ada likes xylophones.\n" * 3, encoding="utf-8")
+    options = ("--profile", "smoke", "--text", workplace / "texts", "--out", workplace / "run")
+    assert run("train", "helium", *options) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{workplace / 'run'}\n"
+    assert re.search(r"^duplicate +2 ", said.err, re.MULTILINE)  # what the cleaning has removed
+    helium, tokenizer = load_helium(workplace / "run"), load_tokenizer(workplace / "run")
+    assert helium.config == HeliumConfig.tiny(len(tokenizer))
+    assert helium(torch.tensor([tokenizer.encode("What is two plus two?")])).isfinite().all()
+    assert_trained(workplace / "run")
+
+
+def test_texts_of_ones_own_that_are_not_there(workplace, capsys):
+    assert run("train", "helium", "--profile", "smoke", "--text", workplace / "texts") == 2
+    assert re.fullmatch(r"error: no folder .*texts; expected one with .txt files in it\n", capsys.readouterr().err)
+
+
+def test_train_moshi(workplace, cache, tokenizer, capsys):
+    """From a Helium and its tokenizer on."""
     save(Mimi(replace(tiny_mimi(), codebooks=8, used_codebooks=8, entries=512)), workplace / "mimi")
-    options = ("--profile", "smoke", "--mimi", workplace / "mimi", "--out", workplace / "run")
-    assert run("train", "moshi", *options) == 0
+    save(Helium(HeliumConfig.tiny(len(tokenizer))), workplace / "helium")
+    tokenizer.save(workplace / "helium" / "tokenizer.model")
+    given = ("--mimi", workplace / "mimi", "--helium", workplace / "helium")
+    assert run("train", "moshi", "--profile", "smoke", *given, "--out", workplace / "run") == 0
     assert capsys.readouterr().out == f"{workplace / 'run'}\n"
-    moshi, tokenizer = load_moshi(workplace / "run"), load_tokenizer(workplace / "run")
+    moshi = load_moshi(workplace / "run")
     assert moshi.config.model.text_vocabulary == len(tokenizer)
-    assert tokenizer.decode(tokenizer.encode("seven plus four")) == "seven plus four"
+    assert load_tokenizer(workplace / "run").model == tokenizer.model
     reply = MoshiStream(moshi, load_mimi(workplace / "mimi"), seed=0).step(torch.zeros(1, 1, 1920))
     assert reply.audio.isfinite().all()
     assert_trained(workplace / "run")
     assert len(list(cache.glob("clips-*.safetensors"))) == 2  # questions and answers
-    assert sorted(path.name for path in workplace.iterdir()) == ["mimi", "run"]
+    assert sorted(path.name for path in workplace.iterdir()) == ["helium", "mimi", "run"]
 
 
 def test_train_recogniser(workplace, capsys):

@@ -103,8 +103,8 @@ def test_the_same_batch_gives_the_same_losses_on_one_and_on_two_processes(kind, 
             assert a[name] == pytest.approx(b[name], abs=2e-6), (name, a["step"])
     one, two = (load_file(tmp_path / str(n) / "checkpoint.safetensors") for n in (1, 2))
     assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=2e-6, rtol=0)
+    for name in one.keys() - {"modules.balancer.lengths"}:  # with half of the rows each gradient is twice as long
+        torch.testing.assert_close(two[name], one[name], atol=2e-6, rtol=0, msg=name)
 
 
 def keep_divided(rank: int, count: int, port: str, folder: Path, tokenizer) -> None:

@@ -27,6 +27,7 @@ from .multiple_choice import Accuracy, Question, evaluate, exact_match
 from .text_benchmarks import benchmarks
 
 TRAINING_SEED, TEST_SEED = 0, 1  # of the documents that count tokens for the unigram model, and of those predicted
+NEW = 0.2  # megabytes of new documents of each kind
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def known(helium: Helium, tokenizer: TextTokenizer, questions: Sequence[Question
 def run(args: argparse.Namespace, device: torch.device) -> None:
     """The command `evaluate helium`: print the tables, and write JSON if asked to."""
     helium, tokenizer = load_helium(args.helium).to(device).eval(), load_tokenizer(args.helium)
-    bits = predicted(helium, tokenizer, megabytes=0.2)
+    bits = predicted(helium, tokenizer, NEW)
     for name, each in bits.items():
         print(f"{name:26} {each.value:.3f} bits per byte [{each.interval[0]:.3f}, {each.interval[1]:.3f}]", flush=True)
     rows = {}
