@@ -157,13 +157,14 @@ class Attention(nn.Module):
         count = self.heads
         projected = self.in_proj(x, first)  # (B, T, 3 * D)
         heads = projected.unflatten(-1, (3 * count, -1)).transpose(1, 2)  # (B, 3 * H, T, D/H)
+        turned, value = heads.split([2 * count, count], dim=1)
         if attending.rotation is not None:  # queries and keys are turned, values are not
-            heads = torch.cat([rotate(heads[:, : 2 * count], attending.rotation), heads[:, 2 * count :]], dim=1)
-        query, memory = heads[:, :count], heads[:, count:]  # (B, H, T, D/H), (B, 2 * H, T, D/H)
+            turned = rotate(turned, attending.rotation)
+        query, key = turned.chunk(2, dim=1)  # (B, H, T, D/H)
         if ring is not None:
-            memory = remember(ring, memory, attending)
+            key, value = remember(ring, torch.cat([key, value], dim=1), attending).chunk(2, dim=1)  # (B, H, S, D/H)
         out = F.scaled_dot_product_attention(
-            query, memory[:, :count], memory[:, count:], attn_mask=attending.visible, is_causal=attending.causal
+            query, key, value, attn_mask=attending.visible, is_causal=attending.causal
         )  # (B, H, T, D/H)
         return self.out_proj(out.transpose(1, 2).flatten(-2), first)  # (B, T, D)
 
