@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .codebook_plots import STYLES
@@ -46,14 +47,14 @@ def token_surprise(pieces: Sequence[str], bits: Sequence[float], line: float) ->
     axes.axhline(line, color=SECOND, linestyle="--", linewidth=1.2)
     axes.text(len(bits) - 0.5, line, "knows nothing", fontsize=8, ha="right", va="bottom", color=SECOND)
     axes.set_xticks(range(len(bits)), [written(piece) for piece in pieces], rotation=90, fontsize=8)
-    axes.set(xlim=(-0.7, len(bits) - 0.3), ylim=(0, 1.15 * line), ylabel="bits")
+    axes.set(xlim=(-0.7, len(bits) - 0.3), ylim=(0, max(1.15 * line, 1.05 * max(bits))), ylabel="bits")
     _tidy(axes)
     return figure
 
 
 def norm_clouds(clouds: Mapping[str, Tensor]) -> Picture:
     """Points (N, 2) before and after, one panel each, on one scale; a circle of radius sqrt(2) in all of them."""
-    figure = Picture(10, 3.5)
+    figure = Picture(10, 3.9)
     edge = 1.05 * max(float(points.abs().max()) for points in clouds.values())
     angle = np.linspace(0, 2 * np.pi, 200)
     for axes, (title, points) in zip(figure.subplots(1, len(clouds)), clouds.items(), strict=True):
@@ -69,30 +70,35 @@ def norm_clouds(clouds: Mapping[str, Tensor]) -> Picture:
 
 def lines(panels: Mapping[str, Mapping[str, Curve]], xlabels: Sequence[str], ylabels: Sequence[str],
           log: str = "") -> Picture:  # fmt: skip
-    """One panel of named curves for each title. `log` may hold x and y: the axes with logarithmic scales."""
-    figure = Picture(10 if len(panels) > 1 else 7, 3.2)
+    """One panel of named curves for each title; all panels have the same names. `log` may hold x and y: the axes with
+    logarithmic scales."""
+    figure = Picture(10 if len(panels) > 1 else 7, 3.4)
     for axes, xlabel, ylabel, (title, named) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], xlabels, ylabels, panels.items(), strict=True
     ):
+        few = max(len(x) for x, _ in named.values()) <= 25
         for (line, marker, colour), (name, (x, y)) in zip(STYLES, named.items(), strict=False):
-            marker = marker if len(x) <= 24 else ""
+            marker = marker if few else ""
             axes.plot(x, y, line, marker=marker, markersize=4, color=colour, linewidth=1.3, label=name)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set(xlabel=xlabel, ylabel=ylabel)
+        if "x" not in log:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for side in log:
             getattr(axes, f"set_{side}scale")("log")
         axes.grid(color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
-        if len(named) > 1:
-            axes.legend(fontsize=8, frameon=False)
         _tidy(axes)
+    if len(named) > 1:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(named), fontsize=8,
+                      frameon=False)  # fmt: skip
     return figure
 
 
 def hands(angles: Tensor, names: Sequence[str]) -> Picture:
     """Rotations as hands of clocks: angles (pairs, T) in radians, a row for each pair, a column for each position."""
     pairs, steps = angles.shape
-    figure = Picture(10, 0.85 * pairs + 0.7)
+    figure = Picture(10, 0.56 * pairs + 0.7)
     axes = figure.add_subplot()
     circle = np.linspace(0, 2 * np.pi, 60)
     for row in range(pairs):
@@ -108,21 +114,19 @@ def hands(angles: Tensor, names: Sequence[str]) -> Picture:
     return figure
 
 
-def matrices(cases: Mapping[str, Tensor], labels: tuple[str, str], pieces: Sequence[str] = (),
-             largest: float | None = None) -> Picture:  # fmt: skip
-    """Matrices (T, T) side by side, each value a shade; labels: of the columns and of the rows. Negative values need
-    `largest` None: then each picture has the greys of its own lowest and highest value."""
-    figure = Picture(10, 10.5 / len(cases) + (0.5 if pieces else 0) if len(cases) > 1 else 4.2)
+def matrices(cases: Mapping[str, Tensor], labels: tuple[str, str], largest: float | None = None) -> Picture:
+    """Matrices (T, T) side by side, each value a shade; labels: of the columns and of the rows. White is 0 and black
+    is `largest`; without it, white and black are the lowest and the highest value of all of them."""
+    low, high = 0.0, largest
+    if largest is None:
+        low, high = min(float(m.min()) for m in cases.values()), max(float(m.max()) for m in cases.values())
+    figure = Picture(10, 4.7)
     for axes, (title, matrix) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items(), strict=True):
-        low, high = (0, largest) if largest is not None else (float(matrix.min()), float(matrix.max()))
         axes.imshow(matrix.numpy(), cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_xlabel(labels[0], fontsize=8)
         axes.set_ylabel(labels[1], fontsize=8)
         axes.tick_params(labelsize=7)
-        if pieces:
-            axes.set_xticks(range(len(pieces)), [written(piece) for piece in pieces], rotation=90)
-            axes.set_yticks(range(len(pieces)), [written(piece) for piece in pieces])
     return figure
 
 
