@@ -51,7 +51,7 @@ def test_patterns_tell_every_weight_and_run_nothing():
     weights = attention(4)
     page = patterns({"layer 0": weights, "layer 1 & 2": weights}, PIECES)._repr_html_()
     assert page.count("<table>") == 2 and page.count("<td ") == 2 * 10  # the triangle, twice
-    assert f'title=". → _&lt;b&gt;: {float(weights[3, 1]):.0%}"' in page
+    assert f'title="{float(weights[3, 1]):.0%}: . → _&lt;b&gt;"' in page
     assert "layer 1 &amp; 2" in page and "&quot;" in page
     assert "<script" not in page and "http" not in page
     assert len(patterns({"": attention(20)}, ["token"] * 20)._repr_html_()) < 20_000

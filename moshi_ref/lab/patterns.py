@@ -35,7 +35,7 @@ class Patterns:
         rows = []
         for query, row in enumerate(matrix):
             cells = "".join(
-                f'<td style="background:{shade(weight)}" title="{shown[query]} → {shown[key]}: {weight:.0%}"></td>'
+                f'<td style="background:{shade(weight)}" title="{weight:.0%}: {shown[query]} → {shown[key]}"></td>'
                 for key, weight in enumerate(row[: query + 1])
             )
             rows.append(f"<tr><th>{shown[query]}</th>{cells}</tr>")

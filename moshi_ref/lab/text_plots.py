@@ -45,7 +45,7 @@ def token_surprise(pieces: Sequence[str], bits: Sequence[float], line: float) ->
     axes = figure.add_subplot()
     axes.bar(range(len(bits)), bits, color=MARK, width=0.8)
     axes.axhline(line, color=SECOND, linestyle="--", linewidth=1.2)
-    axes.text(len(bits) - 0.5, line, "knows nothing", fontsize=8, ha="right", va="bottom", color=SECOND)
+    axes.text(-0.6, line, "knows nothing", fontsize=8, va="bottom", color=SECOND)
     axes.set_xticks(range(len(bits)), [written(piece) for piece in pieces], rotation=90, fontsize=8)
     axes.set(xlim=(-0.7, len(bits) - 0.3), ylim=(0, max(1.15 * line, 1.05 * max(bits))), ylabel="bits")
     _tidy(axes)
