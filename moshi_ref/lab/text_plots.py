@@ -140,9 +140,11 @@ def pattern_grid(weights: Tensor, pieces: Sequence[str], marked: Sequence[tuple[
             axes = panels[layer, head]
             axes.imshow(weights[layer, head].numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(f"layer {layer}, head {head}", fontsize=8, loc="left")
-            ticks = [written(piece) for piece in pieces]
-            axes.set_xticks(range(len(pieces)), ticks if layer == layers - 1 else [], rotation=90, fontsize=6)
-            axes.set_yticks(range(len(pieces)), ticks if head == 0 else [], fontsize=6)
+            axes.set(xticks=[], yticks=[])
+            if layer == layers - 1:
+                axes.set_xticks(range(len(pieces)), [written(piece) for piece in pieces], rotation=90, fontsize=6)
+            if head == 0:
+                axes.set_yticks(range(len(pieces)), [written(piece) for piece in pieces], fontsize=6)
             if (layer, head) in marked:
                 axes.spines[:].set(color=SECOND, linewidth=2.5)
     return figure
