@@ -10,7 +10,7 @@ from test_lab import assert_picture
 from moshi_ref.evaluation.multiple_choice import Accuracy
 from moshi_ref.lab import text_training_plots as plots
 from moshi_ref.lab.exercises_02 import (
-    check_bits_per_byte,
+    check_bits_per_byte_of,
     check_next_token_loss,
     check_round_symmetric,
     check_sampling_probabilities,
@@ -71,7 +71,7 @@ def asymmetric(x, bits):
 def test_right_ones_pass():
     assert check_next_token_loss(shifted)
     assert check_sampling_probabilities(drawn_from)
-    assert check_bits_per_byte(lambda n, t: -sum(n) / math.log(2) / sum(len(x.encode()) for x in t))
+    assert check_bits_per_byte_of(lambda n, t: -sum(n) / math.log(2) / sum(len(x.encode()) for x in t))
     assert check_round_symmetric(rounded)
 
 
@@ -89,11 +89,11 @@ def test_right_ones_pass():
         (check_sampling_probabilities, lambda l, t, k: drawn_from(l, 1 / t, k), "multiply by the temperature"),
         (check_sampling_probabilities, lambda l, t, k: drawn_from(l, 1.0, k), "changes nothing"),
         (check_sampling_probabilities, lambda l, t, k: drawn_from(l, t, k + 1), "outside the"),
-        (check_bits_per_byte, lambda n, t: sum(n), "change the sign"),
-        (check_bits_per_byte, lambda n, t: -sum(n) / sum(len(x.encode()) for x in t), "divide by log 2"),
-        (check_bits_per_byte, lambda n, t: -sum(n) / math.log(2) / sum(map(len, t)), "count letters"),
+        (check_bits_per_byte_of, lambda n, t: sum(n), "change the sign"),
+        (check_bits_per_byte_of, lambda n, t: -sum(n) / sum(len(x.encode()) for x in t), "divide by log 2"),
+        (check_bits_per_byte_of, lambda n, t: -sum(n) / math.log(2) / sum(map(len, t)), "count letters"),
         (
-            check_bits_per_byte,
+            check_bits_per_byte_of,
             lambda n, t: -sum(a / len(b.encode()) for a, b in zip(n, t, strict=True)) / math.log(2) / len(n),
             "mean of quotients",
         ),

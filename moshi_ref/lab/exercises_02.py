@@ -107,10 +107,10 @@ def _try_sampling_probabilities(sampling_probabilities, entries: int, temperatur
     )
 
 
-def check_bits_per_byte(bits_per_byte: Callable[[Sequence[float], Sequence[str]], float]) -> Verdict:
-    """bits_per_byte(log-likelihoods in nats, texts) -> a number, over all texts together."""
+def check_bits_per_byte_of(bits_per_byte_of: Callable[[Sequence[float], Sequence[str]], float]) -> Verdict:
+    """bits_per_byte_of(log-likelihoods in nats, texts) -> a number, over all texts together."""
     return judge(
-        lambda: _try_bits_per_byte(bits_per_byte),
+        lambda: _try_bits_per_byte_of(bits_per_byte_of),
         "bits, bytes, and one quotient for all texts, so that long ones count more.",
         (
             "A log-likelihood is a negative number of nats. One bit is log 2 nats.",
@@ -121,7 +121,7 @@ def check_bits_per_byte(bits_per_byte: Callable[[Sequence[float], Sequence[str]]
     )
 
 
-def _try_bits_per_byte(bits_per_byte) -> None:
+def _try_bits_per_byte_of(bits_per_byte_of) -> None:
     cases = (
         ([-7.0], ["Moshi"]),
         ([-3.0, -40.0], ["No.", "Ada lives by the river, and Max on the hill."]),
@@ -130,7 +130,7 @@ def _try_bits_per_byte(bits_per_byte) -> None:
     for nats, texts in cases:
         sizes = [len(text.encode()) for text in texts]
         right = -sum(nats) / math.log(2) / sum(sizes)
-        got = float(bits_per_byte(list(nats), list(texts)))
+        got = float(bits_per_byte_of(list(nats), list(texts)))
         case = f"with log-likelihoods {nats} of {texts}"
         expect(got > 0, f"{case}, got {got:.4f}. Log-likelihoods are negative, bits are positive: change the sign.")
         shares = [n / size for n, size in zip(nats, sizes, strict=True)]
