@@ -101,6 +101,7 @@ def distribution(panels: Mapping[str, Tensor], tokenizer: TextTokenizer, count: 
     and what all the others have together."""
     figure = Picture(10 if len(panels) > 1 else 5, 0.19 * (count + 1) + 0.8)
     order = next(iter(panels.values())).topk(count).indices
+    edge = 0.01 + 1.25 * max(max(p.max().item(), 1 - p[order].sum().item()) for p in panels.values())
     names = [tokenizer.piece(token).strip() or "(space)" for token in order]
     for axes, (title, p) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                 strict=True):  # fmt: skip
@@ -108,10 +109,10 @@ def distribution(panels: Mapping[str, Tensor], tokenizer: TextTokenizer, count: 
         values = [*shown, max(0.0, 1 - sum(shown))]
         axes.barh(range(count + 1), values, color=[MARK] * count + ["0.75"], edgecolor=INK, linewidth=0.4)
         for row, value in enumerate(values):
-            axes.text(value + 0.01, row, f"{value:.3f}" if value > 0 else "0", fontsize=7, va="center")
+            axes.text(value + 0.01 * edge, row, f"{value:.3f}" if value > 0 else "0", fontsize=7, va="center")
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_yticks(range(count + 1), [*names, "all others"], fontsize=8)
-        axes.set(xlim=(0, 1.15), xticks=(0, 0.5, 1))
+        axes.set_xlim(0, edge)
         axes.tick_params(axis="x", labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].invert_yaxis()
