@@ -5,7 +5,7 @@
 
 The same weights, the same tokens, one process, taking turns; see `speed.py`. The turns are
 
-    learn    one step of AdamW on a batch of 8 rows of 128 tokens
+    learn    one step of AdamW on a batch of 4 rows of 128 tokens
     write    64 tokens after a prompt of 64, by each one's `generate`, always the likeliest token
 """
 
@@ -26,9 +26,9 @@ from .speed import Turn, take_turns
 
 MODELS = {
     "tiny": HeliumConfig.tiny(1600),
-    "mid": HeliumConfig(TransformerConfig(1024, 16, 8, hidden=2816, context=512), 8000),
+    "mid": HeliumConfig(TransformerConfig(512, 8, 8, hidden=1408, context=512), 8000),
 }
-ROWS, LENGTH, WRITTEN = 8, 128, 64
+ROWS, LENGTH, WRITTEN = 4, 128, 64
 
 
 def hugging_face(config: HeliumConfig) -> nn.Module:
