@@ -138,18 +138,22 @@ def save_models(folder: Path) -> None:
 
 
 @torch.inference_mode()
-def take_turns(turns: dict[str, Turn], frames: int, warm_up: int | None = None) -> dict[str, dict[str, float]]:
-    """Milliseconds of a turn for each: median and 95th percentile over all rounds, and the ratio of our median
-    to theirs. In each round a few first turns do not count, WARM_UP of them unless told otherwise."""
-    skipped = WARM_UP if warm_up is None else warm_up
+def take_turns(turns: dict[str, Turn], frames: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a frame for each: median and 95th percentile over all rounds, and the ratio of our median
+    to theirs."""
     times: dict[str, list[float]] = {who: [] for who in turns}
     for _ in range(ROUNDS):
         for who, turn in turns.items():
-            for index in range(skipped + frames):
+            for index in range(WARM_UP + frames):
                 began = time.perf_counter()
                 turn()
-                if index >= skipped:
+                if index >= WARM_UP:
                     times[who].append(1000 * (time.perf_counter() - began))
+    return summary(times)
+
+
+def summary(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """The statistics of {who: milliseconds of each turn}."""
     ours = statistics.median(times["moshi_ref"])
     return {
         who: {

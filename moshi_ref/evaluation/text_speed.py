@@ -3,7 +3,8 @@
     python -m moshi_ref.evaluation.text_speed --json text_speed.json
     pip install transformers        # the other one
 
-The same weights, the same tokens, one process, taking turns; see `speed.py`. The turns are
+The same weights, the same tokens, one process. They alternate turn by turn, so that what the machine does meanwhile
+hurts both alike. The turns are
 
     learn    one step of AdamW on a batch of 4 rows of 128 tokens
     write    64 tokens after a prompt of 64, by each one's `generate`, always the likeliest token
@@ -12,6 +13,7 @@ The same weights, the same tokens, one process, taking turns; see `speed.py`. Th
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -22,7 +24,7 @@ from ..checkpoints import load_helium
 from ..helium import HeliumConfig
 from ..transformer import TransformerConfig
 from . import speed
-from .speed import Turn, take_turns
+from .speed import Turn, summary
 
 MODELS = {
     "tiny": HeliumConfig.tiny(1600),
@@ -78,11 +80,24 @@ def turns_of(config: HeliumConfig, folder: Path) -> dict[str, dict[str, Turn]]:
     }  # fmt: skip
 
 
+@torch.inference_mode()
+def alternate(turns: dict[str, Turn], count: int) -> dict[str, dict[str, float]]:
+    """`count` turns of each, after two that do not count; see `speed.summary`."""
+    times: dict[str, list[float]] = {who: [] for who in turns}
+    for index in range(2 + count):
+        for who, turn in turns.items():
+            began = time.perf_counter()
+            turn()
+            if index >= 2:
+                times[who].append(1000 * (time.perf_counter() - began))
+    return summary(times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.text_speed",
                                      description=__doc__.split("\n")[0])  # fmt: skip
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--turns", type=int, default=10, help="of each in each round")
+    parser.add_argument("--turns", type=int, default=20, help="of each")
     parser.add_argument("--json", type=Path, help="file to write the results to")
     args = parser.parse_args()
     if not speed.installed("transformers"):
@@ -93,7 +108,7 @@ def main() -> None:
     for size, config in MODELS.items():
         with tempfile.TemporaryDirectory() as folder:
             for name, turns in turns_of(config, Path(folder)).items():
-                results[f"{size}, {name}"] = row = take_turns(turns, args.turns, warm_up=2)
+                results[f"{size}, {name}"] = row = alternate(turns, args.turns)
                 tokens = ROWS * LENGTH if name == "learn" else WRITTEN
                 for who, numbers in row.items():
                     print(f"{args.threads} threads  {size:5}{name:6} {who:15} ours / theirs {numbers['ratio']:6.3f}   "
