@@ -113,8 +113,10 @@ def align(wav: Tensor, text: str, model: CTCModel, sample_rate: int = 24_000) ->
     targets = _targets([labels for _, labels in spelled], model.separator)
     repeated = sum(a == b for a, b in zip(targets, targets[1:], strict=False))  # a blank must lie between these
     if len(emission) < len(targets) + repeated:
-        raise ValueError(f"{len(wav) / sample_rate:.2f} s of sound are {len(emission)} frames of the model, too few for "
-                         f"the {len(targets) + repeated} labels of {text!r}; is it the text of this sound?")  # fmt: skip
+        raise ValueError(
+            f"{len(wav) / sample_rate:.2f} s of sound give {len(emission)} frames, too few for the "
+            f"{len(targets) + repeated} that {text!r} needs; is it the text of this sound?"
+        )
     path, scores = torchaudio.functional.forced_align(emission[None], torch.tensor([targets]), blank=model.blank)
     spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=model.blank)
     seconds = len(wav) / sample_rate / len(emission)  # of a frame

@@ -80,10 +80,11 @@ def _alignment_faults(entries: list, seconds: float) -> list[str]:
             case _:
                 faults.append(f"{place}: expected [word, [start, end], speaker], got {entry!r}")
                 continue
+        found = f"{place}: {word.text!r} from {word.start} to {word.end}"
         if word.start < latest:
-            faults.append(f"{place}: {word.text!r} starts at {word.start}, before the one above it at {latest}; sort them")
+            faults.append(f"{found} comes after a word that starts at {latest}; sort them by their starts")
         if word.start >= seconds or word.end > seconds + SLACK:
-            faults.append(f"{place}: {word.text!r} from {word.start} to {word.end} lies outside of {seconds:.2f} s of sound")
+            faults.append(f"{found} lies outside of the {seconds:.2f} s of sound; align it again")
         latest = max(latest, word.start)
     return faults
 
@@ -194,10 +195,10 @@ def _listed(source: Path) -> tuple[dict[Path, float | None], dict[str, list[str]
     """The sounds of a folder or a manifest, with durations as far as they were promised, and faults of the list."""
     if source.is_dir():
         durations, faults = dict.fromkeys(sorted(source.rglob("*.wav"))), {}
-    elif source.is_file():
+    elif source.is_file() and source.suffix == ".jsonl":
         durations, faults = _manifest(source)
     else:
-        raise FileNotFoundError(f"no {source}; expected a folder of conversations, or a manifest such as data.jsonl")
+        raise FileNotFoundError(f"expected a folder of conversations or a manifest such as data.jsonl, got {source}")
     if not durations and not faults:
         faults[str(source)] = ["expected stereo WAV files, found none"]
     return durations, faults
@@ -226,7 +227,7 @@ def validate(source: str | Path) -> dict[str, list[str]]:
         if conversation is not None and promised is not None:
             seconds = conversation.wav.shape[1] / SAMPLE_RATE
             if not abs(seconds - promised) <= SLACK:  # NaN is not
-                wrong.append(f"the manifest promises {promised} s, the sound has {seconds:.2f}; write the manifest again")
+                wrong.append(f"the manifest says {promised} s, the sound has {seconds:.2f} s; write the manifest again")
         if wrong:
             faults[str(sound)] = wrong
     return faults

@@ -69,7 +69,7 @@ def librispeech(folder: str | Path) -> ReadSpeech:
     """
     transcripts = sorted(Path(folder).rglob("*.trans.txt"))
     if not transcripts:
-        raise FileNotFoundError(f"no *.trans.txt in {folder}; expected an unpacked part of LibriSpeech (openslr.org/12)")
+        raise FileNotFoundError(f"no .trans.txt in {folder}; expected a part of LibriSpeech, unpacked (openslr.org/12)")
     readings = []
     for transcript in transcripts:
         for place, line in _lines(transcript):

@@ -46,8 +46,9 @@ def encode_conversation(mimi: Mimi, conversation: Conversation) -> EncodedConver
     return EncodedConversation(torch.cat(pieces, dim=-1).flatten(0, 1), conversation.words, conversation.user_words)
 
 
-def window(conversation: EncodedConversation, first: int, frames: int, tokenizer: TextTokenizer,
-           frame_rate: float) -> Dialogue:
+def window(
+    conversation: EncodedConversation, first: int, frames: int, tokenizer: TextTokenizer, frame_rate: float
+) -> Dialogue:
     """The dialogue of `frames` frames that begins with frame `first`.
 
     A word belongs to the window in which it starts. What lies behind the end of the conversation is ZERO, which no
@@ -71,8 +72,9 @@ class RecordedDialogues:
     Raises ValueError without conversations, or for windows without frames.
     """
 
-    def __init__(self, conversations: Sequence[EncodedConversation], tokenizer: TextTokenizer, frames: int,
-                 frame_rate: float):
+    def __init__(
+        self, conversations: Sequence[EncodedConversation], tokenizer: TextTokenizer, frames: int, frame_rate: float
+    ):
         if not conversations or frames < 1:
             raise ValueError(f"expected conversations and frames, got {len(conversations)} and {frames}")
         self.conversations, self.tokenizer, self.frames, self.frame_rate = conversations, tokenizer, frames, frame_rate
