@@ -13,8 +13,8 @@ from moshi_ref.tokenizer import EPAD, PAD
 WHISPER = {
     "text": " Hello there. How are you?",
     "segments": [
-        {"id": 0, "seek": 0, "start": 0.3, "end": 1.1, "text": " Hello there.", "tokens": [50364, 2425], "temperature": 0.0,
-         "avg_logprob": -0.2, "compression_ratio": 0.9, "no_speech_prob": 0.01,
+        {"id": 0, "seek": 0, "start": 0.3, "end": 1.1, "text": " Hello there.", "tokens": [50364, 2425],
+         "temperature": 0.0, "avg_logprob": -0.2, "compression_ratio": 0.9, "no_speech_prob": 0.01,
          "words": [{"word": " Hello", "start": 0.3, "end": 0.62, "probability": 0.98},
                    {"word": " there.", "start": 0.62, "end": 1.1, "probability": 0.95}]},
         {"id": 1, "seek": 0, "start": 2.0, "end": 2.8, "text": " How are you?", "words": [
@@ -39,7 +39,8 @@ TIMESTAMPED = {
     "language": "en",
 }  # fmt: skip
 WORDS = [
-    Word("Hello", 0.3, 0.62), Word("there.", 0.62, 1.1), Word("How", 2.0, 2.2), Word("are", 2.2, 2.2), Word("you?", 2.2, 2.8),
+    Word("Hello", 0.3, 0.62), Word("there.", 0.62, 1.1),
+    Word("How", 2.0, 2.2), Word("are", 2.2, 2.2), Word("you?", 2.2, 2.8),
 ]  # fmt: skip
 
 
@@ -58,7 +59,8 @@ def test_words_are_put_in_the_order_in_which_they_start(tmp_path):
 
 def test_letters_beyond_ascii(tmp_path):
     word = {"word": " déjà", "start": 0, "end": 1, "probability": 1}
-    (tmp_path / "a.json").write_text(json.dumps({"segments": [{"words": [word]}]}, ensure_ascii=False), encoding="utf-8")
+    content = json.dumps({"segments": [{"words": [word]}]}, ensure_ascii=False)
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
     assert read_transcript(tmp_path / "a.json") == [Word("déjà", 0.0, 1.0)]
 
 
@@ -87,7 +89,7 @@ def changed(**fields) -> dict:
         ([], "should hold a JSON object, got a list"),
         ({"text": "two"}, 'a.json should hold a list "segments"'),
         ({"segments": {"words": []}}, 'a.json should hold a list "segments"'),
-        ({"segments": [{"text": "two"}]}, r'a.json, segments\[0\] has no list "words"; run whisper with --word_timestamps'),
+        ({"segments": [{"text": "two"}]}, r'segments\[0\] has no list "words"; run whisper with --word_timestamps'),
         ({"segments": ["two"]}, r'a.json, segments\[0\] has no list "words"'),
         ({"segments": [{"words": ["two"]}]}, r"segments\[0\].words\[0\]: expected an object with .* got 'two'"),
         (changed(word=...), r"a.json, segments\[1\].words\[0\]: expected the text of a word, got None"),

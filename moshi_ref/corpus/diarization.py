@@ -62,20 +62,23 @@ def runs(mask: Tensor) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def speech_activity(wav: Tensor, on: float = 25.0, off: float = 35.0, pause: int = 20, shortest: int = 8) -> Tensor:
+def speech_activity(wav: Tensor, pause: int = 20, shortest: int = 8) -> Tensor:
     """Where there is speech: sound (T,) at 24 kHz -> (L,) bool.
 
-    Speech begins where the loudness comes within `on` dB of the loud parts of the recording, and reaches, in both
-    directions, as far as it stays within `off` dB: two thresholds, so that it does not flicker. Then pauses shorter
-    than `pause` frames are filled, and what is shorter than `shortest` frames is dropped.
+    Two thresholds, so that it does not flicker: speech begins where it is clearly louder than the room, and reaches, in
+    both directions, as far as it is a little louder. The room is the softest twentieth of the recording, but is never
+    taken for softer than 41 dB or louder than 21 dB below the loudest moment. Then pauses shorter than `pause` frames
+    are filled, and what is shorter than `shortest` frames is dropped.
     """
     _check(wav)
     power = wav[: len(wav) // FRAME * FRAME].view(-1, FRAME).square().mean(-1)  # (L,)
     decibel = 10 * torch.log10(power.clamp(min=1e-10))
-    loud = decibel.quantile(0.95)
+    loudest = decibel.topk(min(5, len(decibel))).values[-1]  # for 50 ms: a click is no measure
+    off = (decibel.quantile(0.05) + 6).clamp(loudest - 35, loudest - 15)
+    on = off + 10
     speech = torch.zeros_like(decibel, dtype=torch.bool)
-    for first, last in runs(decibel > loud - off):
-        speech[first:last] = (decibel[first:last] > loud - on).any()
+    for first, last in runs(decibel > off):
+        speech[first:last] = (decibel[first:last] > on).any()
     for first, last in runs(~speech):
         if 0 < first and last < len(speech) and last - first < pause:
             speech[first:last] = True
