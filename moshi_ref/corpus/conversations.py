@@ -15,7 +15,7 @@ Shapes: T samples.
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..audio import writing
 from ..inner_monologue import Word
+from .diarization import Segment, two_channels, words_by_speaker
 from .transcripts import checked_word, read_json
 from .voices import SAMPLE_RATE
 
@@ -45,31 +46,48 @@ class Conversation:
 # --- One conversation -----------------------------------------------------------------------------
 
 
-def _read_stereo(path: Path) -> Tensor:
-    """(2, T) at 24 kHz."""
+def read_stereo(path: str | Path) -> Tensor:
+    """The sound of a file with two channels, (2, T) float32 at 24 kHz.
+
+    Raises FileNotFoundError if there is no such file, and ValueError if it is not a sound, has another number of
+    channels, a lower rate, no samples, or samples that are not finite.
+    """
+    path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError("there is no such file")
+        raise FileNotFoundError(f"no file {path}; expected the path of a stereo WAV")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (T, channels)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise ValueError("not a sound file that can be read; expected WAV") from error
+        raise ValueError(f"{path} is not a sound file that can be read; expected WAV") from error
     wav = torch.from_numpy(samples).T  # (channels, T)
     if wav.shape[0] != 2:
-        raise ValueError(f"expected 2 channels, Moshi and the user, got {wav.shape[0]}; see corpus.diarization")
+        raise ValueError(f"{path} should have 2 channels, Moshi and the user, got {wav.shape[0]}; see `from_mono`")
     if rate < SAMPLE_RATE:
-        raise ValueError(f"expected {SAMPLE_RATE} Hz or more, got {rate}; find the original, or resample knowingly")
+        raise ValueError(f"{path} should have {SAMPLE_RATE} Hz or more, got {rate}; find the original, or resample it")
     if wav.shape[1] == 0:
-        raise ValueError("expected a sound, got one without samples")
+        raise ValueError(f"{path} has no samples; record something first")
     if not wav.isfinite().all():
-        raise ValueError("samples are NaN or infinite; export the recording again")
+        raise ValueError(f"{path} has samples that are NaN or infinite; export the recording again")
     return torchaudio.functional.resample(wav, rate, SAMPLE_RATE)
 
 
-def _alignment_faults(entries: list, seconds: float) -> list[str]:
-    """All that is wrong with a list of alignments for a sound of so many seconds."""
+def from_mono(wav: Tensor, words: Sequence[Word], segments: Sequence[Segment], main: str) -> Conversation:
+    """The conversation in a recording (T,) at 24 kHz with one channel: the speaker `main` becomes Moshi.
+
+    words: of everybody, from a transcript; segments: from a diarizer. The paper draws `main` at random. Raises
+    ValueError if `main` never speaks.
+    """
+    wav = two_channels(wav, segments, main)
+    said = words_by_speaker(words, segments)
+    others = [word for speaker, own in said.items() if speaker != main for word in own]
+    return Conversation(wav, tuple(said[main]), tuple(sorted(others, key=lambda word: word.start)))
+
+
+def _alignment_faults(path: Path, entries: list, seconds: float) -> list[str]:
+    """All that is wrong with the list of alignments in a file, for a sound of so many seconds."""
     faults, latest = [], 0.0
     for number, entry in enumerate(entries):
-        place = f"alignments[{number}]"
+        place = f"{path}, alignments[{number}]"
         match entry:
             case [text, [start, end], str()]:
                 try:
@@ -102,19 +120,20 @@ def _words(entries: list, label: str) -> tuple[Word, ...]:
 
 def _examine(path: Path) -> tuple[Conversation | None, list[str]]:
     """A conversation and no faults, or none and the faults of its two files."""
-    faults, wav, entries = [], None, None
+    faults, wav, entries, transcript = [], None, None, path.with_suffix(".json")
     try:
-        wav = _read_stereo(path)
+        wav = read_stereo(path)
     except (OSError, ValueError) as error:
         faults.append(str(error))
     try:
-        entries = _read_alignments(path.with_suffix(".json"))
+        entries = _read_alignments(transcript)
     except (OSError, ValueError) as error:
         faults.append(str(error))
     if entries is not None:
-        faults += _alignment_faults(entries, math.inf if wav is None else wav.shape[1] / SAMPLE_RATE)
+        seconds = math.inf if wav is None else wav.shape[1] / SAMPLE_RATE
+        faults += _alignment_faults(transcript, entries, seconds)
         if not any(isinstance(entry, list) and entry[-1:] == [MAIN] for entry in entries):
-            faults.append(f"no word has the label {MAIN}, so Moshi would learn to be silent; label its words so")
+            faults.append(f"{transcript} has no word with the label {MAIN}; give it to those that Moshi says")
     if faults:
         return None, faults
     return Conversation(wav, _words(entries, MAIN), _words(entries, OTHER)), []
@@ -127,7 +146,7 @@ def read_conversation(path: str | Path) -> Conversation:
     """
     conversation, faults = _examine(Path(path))
     if conversation is None:
-        raise ValueError(f"{path}: " + "; ".join(faults))
+        raise ValueError("; ".join(faults))
     return conversation
 
 
@@ -136,7 +155,7 @@ def write_conversation(path: str | Path, conversation: Conversation) -> None:
 
     Raises ValueError for what `read_conversation` would refuse, and FileNotFoundError if there is no such folder.
     """
-    path, wav = Path(path), conversation.wav
+    path, transcript, wav = Path(path), Path(path).with_suffix(".json"), conversation.wav
     if path.suffix != ".wav":
         raise ValueError(f"expected a name that ends in .wav, got {path.name}")
     if wav.ndim != 2 or wav.shape[0] != 2 or wav.shape[1] == 0 or not wav.isfinite().all():
@@ -144,10 +163,10 @@ def write_conversation(path: str | Path, conversation: Conversation) -> None:
     labelled = ((conversation.words, MAIN), (conversation.user_words, OTHER))
     entries = [[word.text, [word.start, word.end], label] for words, label in labelled for word in words]
     entries.sort(key=lambda entry: entry[1][0])
-    faults = _alignment_faults(entries, wav.shape[1] / SAMPLE_RATE)
+    faults = _alignment_faults(transcript, entries, wav.shape[1] / SAMPLE_RATE)
     if faults or not conversation.words:
-        raise ValueError(f"{path}: " + ("; ".join(faults) or "expected words of Moshi, got none"))
-    with writing(path.with_suffix(".json")) as part:
+        raise ValueError("; ".join(faults) or f"expected words of Moshi for {path}, got none")
+    with writing(transcript) as part:
         part.write_text(json.dumps({"alignments": entries}, ensure_ascii=False), encoding="utf-8")
     with writing(path) as part:
         soundfile.write(part, wav.clamp(-1, 1).T.numpy(), SAMPLE_RATE, "PCM_16")
@@ -227,7 +246,7 @@ def validate(source: str | Path) -> dict[str, list[str]]:
         if conversation is not None and promised is not None:
             seconds = conversation.wav.shape[1] / SAMPLE_RATE
             if not abs(seconds - promised) <= SLACK:  # NaN is not
-                wrong.append(f"the manifest says {promised} s, the sound has {seconds:.2f} s; write the manifest again")
+                wrong.append(f"{source} says {promised} s, the sound has {seconds:.2f} s; write the manifest again")
         if wrong:
             faults[str(sound)] = wrong
     return faults
