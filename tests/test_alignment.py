@@ -1,7 +1,6 @@
-"""Forced alignment on made-up emissions, whose answer is known, and on a small model, whose answer nearly is."""
+"""Forced alignment on made-up emissions, whose answer is known."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,15 +8,12 @@ import torchaudio
 
 from moshi_ref.corpus import alignment as module
 from moshi_ref.corpus.alignment import CTCModel, align, pretrained, spell
-from moshi_ref.corpus.voices import MOSHI_VOICE, synthesize
-from moshi_ref.evaluation.recogniser import load_recogniser
 from moshi_ref.inner_monologue import Word
 
 LETTERS = "-abcdefghijklmnopqrstuvwxyz'"  # number 0 is the blank
 LABELS = {letter: number for number, letter in enumerate(LETTERS) if number}
 SURE = 0.9  # probability of the label that a made-up emission means
 RATE = 100  # frames a second, and samples too: a frame a sample
-CHECKPOINT = Path(__file__).resolve().parents[1] / "data" / "checkpoints" / "recogniser-tiny"
 
 
 def emission(path: str, letters: str = LETTERS) -> torch.Tensor:
@@ -45,8 +41,8 @@ def test_words_are_where_the_emission_says():
 
 
 def test_double_letters_need_a_blank_between():
-    words, _ = aligned("-th-r-e-e-too", "three too")
-    assert [(w.start, w.end) for w in words] == [pytest.approx((0.01, 0.09)), pytest.approx((0.10, 0.13))]
+    words, _ = aligned("-th-r-e-e-to-o", "three too")
+    assert [(w.start, w.end) for w in words] == [pytest.approx((0.01, 0.09)), pytest.approx((0.10, 0.14))]
 
 
 def test_a_text_that_is_not_said_is_unlikely():
@@ -169,19 +165,3 @@ def test_no_network(monkeypatch):
         pretrained()
     with pytest.raises(ValueError, match="expected a model of MMS_FA, WAV2VEC2_ASR_BASE_960H, got 'whisper'"):
         pretrained("whisper")
-
-
-def test_the_small_recogniser_finds_the_words_of_a_synthetic_voice():
-    """The times that the synthesizer reports are the truth. The recogniser's frames last 40 ms."""
-    recogniser = load_recogniser(CHECKPOINT)
-    labels = {word: number for number, word in enumerate(recogniser.config.words, start=1)}
-    small = CTCModel(lambda wav: recogniser(wav[None])[0], labels, recogniser.config.sample_rate)
-    off = []
-    for text in ("two plus seven is nine", "eight is more", "four three", "nine plus nine is eighteen"):
-        speech = synthesize(text, MOSHI_VOICE)
-        silence = torch.zeros(12_000)
-        words, sure = align(torch.cat([silence, speech.wav, silence]), text, small)
-        assert [w.text for w in words] == text.split() and min(sure) > 0.5
-        off += [found.start - 0.5 - true.start for found, true in zip(words, speech.words, strict=True)]
-    print("starts off by (s):", [round(o, 3) for o in off])
-    assert max(map(abs, off)) < 0.2

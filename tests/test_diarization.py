@@ -27,6 +27,7 @@ from moshi_ref.evaluation.diarization import (
     mono_conversation,
     one_speaker,
     summary,
+    synthetic_pair,
 )
 from moshi_ref.inner_monologue import Word
 
@@ -101,7 +102,7 @@ def test_silence_and_very_short_speech():
 
 
 def test_the_same_sound_gives_the_same_segments():
-    wav, _ = mono_conversation(random.Random(0), "test")
+    wav, _ = mono_conversation(random.Random(0), synthetic_pair)
     assert SimpleDiarizer()(wav) == SimpleDiarizer()(wav)
 
 
@@ -259,12 +260,12 @@ def test_rates():
 
 
 def test_conversations_are_what_their_truth_says():
-    wav, truth = mono_conversation(random.Random(5), "test")
+    wav, truth = mono_conversation(random.Random(5), synthetic_pair)
     assert len({segment.speaker.split("+")[1] for segment in truth}) == 2
     gaps = [after.start - before.end for before, after in zip(truth, truth[1:], strict=False)]
     assert all(-0.61 < gap < 1.01 for gap in gaps)
     speaking = grid(truth, len(wav) / RATE).any(0)
     power = wav[: len(speaking) * 240].view(-1, 240).square().mean(1)[: len(speaking)]
     assert power[speaking[: len(power)]].mean() > 100 * power[~speaking[: len(power)]].mean()
-    same, _ = mono_conversation(random.Random(5), "test")
+    same, _ = mono_conversation(random.Random(5), synthetic_pair)
     assert torch.equal(wav, same)

@@ -8,7 +8,10 @@ times of its labels, and so of its words:
     path     -   t   -   w   o   o   -   -   -        "two" from frame 1 to frame 6
 
 The search for the path is torchaudio's `forced_align` (Pratap et al. 2023). The model is anyone's: torchaudio's
-pretrained ones, whose labels are letters, or a small one, whose labels may be whole words.
+pretrained ones, whose labels are letters, or a small one, whose labels may be whole words. But CTC rewards the right
+order of the labels, not the right moment: a model that hears the whole sound before it writes, such as one with a
+recurrent network in both directions, may write a word half a second before it is said. Such a model recognises well
+and aligns badly.
 
 Shapes: T samples, L frames of the model, C labels.
 """

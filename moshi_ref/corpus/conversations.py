@@ -7,8 +7,9 @@ A data set made for that tool can be read here, and one written here can be used
     stereo/a.json     {"alignments": [["Hello,", [0.1, 0.52], "SPEAKER_MAIN"], ...]}    in the order of the starts
 
 Times are seconds. SPEAKER_MAIN is Moshi, and the tool reads nobody else's words, and none that end when they start.
-We may know the user's as well, and write them with the label SPEAKER_OTHER. Sounds of other rates are resampled to 24 kHz when they are read, as the tool
-does; below 24 kHz a part of what Mimi hears is missing, and that is called a fault.
+We may know the user's as well, and write them with the label SPEAKER_OTHER. Sounds of other rates are resampled to
+24 kHz when they are read, as the tool does; below 24 kHz a part of what Mimi hears is missing, and that is called a
+fault.
 
 Shapes: T samples.
 """

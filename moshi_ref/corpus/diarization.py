@@ -67,14 +67,15 @@ def speech_activity(wav: Tensor, pause: int = 20, shortest: int = 8) -> Tensor:
 
     Two thresholds, so that it does not flicker: speech begins where it is clearly louder than the room, and reaches, in
     both directions, as far as it is a little louder. The room is the softest twentieth of the recording, but is never
-    taken for softer than 41 dB or louder than 21 dB below the loudest moment. Then pauses shorter than `pause` frames
-    are filled, and what is shorter than `shortest` frames is dropped.
+    taken for softer than 41 dB or louder than 21 dB below the loudest moment. What is 80 dB below full scale is
+    silence in any case. Then pauses shorter than `pause` frames are filled, and what is shorter than `shortest` frames
+    is dropped.
     """
     _check(wav)
     power = wav[: len(wav) // FRAME * FRAME].view(-1, FRAME).square().mean(-1)  # (L,)
     decibel = 10 * torch.log10(power.clamp(min=1e-10))
     loudest = decibel.topk(min(5, len(decibel))).values[-1]  # for 50 ms: a click is no measure
-    off = (decibel.quantile(0.05) + 6).clamp(loudest - 35, loudest - 15)
+    off = (decibel.quantile(0.05) + 6).clamp(loudest - 35, loudest - 15).clamp(min=-80)
     on = off + 10
     speech = torch.zeros_like(decibel, dtype=torch.bool)
     for first, last in runs(decibel > off):

@@ -1,7 +1,8 @@
-"""How often a diarizer is wrong about who speaks: the diarization error rate, on conversations of synthetic voices.
+"""How often a diarizer is wrong about who speaks: the diarization error rate, on conversations put together here.
 
-    python -m moshi_ref.evaluation.diarization                      20 conversations of held-out voices
-    python -m moshi_ref.evaluation.diarization --diarizer pyannote  the same for pyannote.audio, if it is installed
+    python -m moshi_ref.evaluation.diarization                      20 conversations of held-out synthetic voices
+    python -m moshi_ref.evaluation.diarization --human PATH         20 of people who say digits; a clone of FSDD
+    python -m moshi_ref.evaluation.diarization --diarizer pyannote  for pyannote.audio, if it is installed
 
 The rate is that of NIST's Rich Transcription evaluations, without a collar, speech of two at once included:
 
@@ -18,8 +19,9 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -28,13 +30,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..corpus.diarization import Diarizer, PyannoteDiarizer, Segment, SimpleDiarizer
+from ..corpus.fsdd import DigitRecording, load_digits
 from ..corpus.voices import LOUDNESS, SAMPLE_RATE, Voice, synthesize, user_voice
 from ..corpus.words import reading
 
 DIARIZERS = {"simple": SimpleDiarizer, "pyannote": PyannoteDiarizer}
 STEP = 0.01  # seconds of a frame in which errors are counted
 TURNS = 14
-TURN = (1, 3)  # readings of two to five words that a turn is made of
+READINGS = (1, 3)  # of two to five words, in a turn of a synthetic voice
+DIGITS, DIGIT_GAP = (3, 8), 0.1  # digits in a turn of a person, and seconds between them
 GAP = (0.1, 1.0)  # seconds between two turns
 OVERLAP = (0.2, 0.6)  # seconds by which a turn begins too early, in a part of the cases:
 INTERRUPTED = 0.15
@@ -86,46 +90,83 @@ def diarization_errors(truth: Sequence[Segment], found: Sequence[Segment], secon
 # --- Conversations whose truth is known -----------------------------------------------------------
 
 
-def two_voices(rng: random.Random, split: str) -> tuple[Voice, Voice]:
+@dataclass(frozen=True)
+class Speaker:
+    """Somebody who can say a random turn, (T,) at 24 kHz."""
+
+    name: str
+    say: Callable[[random.Random], Tensor]
+
+
+Pair = Callable[[random.Random], tuple[Speaker, Speaker]]  # draws two different ones
+
+
+def synthetic(voice: Voice, split: str) -> Speaker:
+    """A voice that reads words."""
+
+    def say(rng: random.Random) -> Tensor:
+        return synthesize(" ".join(reading(rng, split) for _ in range(rng.randint(*READINGS))), voice).wav
+
+    return Speaker(voice.name, say)
+
+
+def synthetic_pair(rng: random.Random, split: str = "test") -> tuple[Speaker, Speaker]:
     """Two users with different vocal tracts; split "train" or "test"."""
     first = second = user_voice(rng, split)
     while second.name.split("+")[1] == first.name.split("+")[1]:
         second = user_voice(rng, split)
-    return first, second
+    return synthetic(first, split), synthetic(second, split)
 
 
-def mono_conversation(rng: random.Random, split: str) -> tuple[Tensor, list[Segment]]:
+def human(name: str, recordings: Sequence[DigitRecording]) -> Speaker:
+    """A person who says digits."""
+
+    def say(rng: random.Random) -> Tensor:
+        said = [rng.choice(recordings).wav for _ in range(rng.randint(*DIGITS))]
+        return torch.cat([F.pad(wav, (0, round(DIGIT_GAP * SAMPLE_RATE))) for wav in said[:-1]] + said[-1:])
+
+    return Speaker(name, say)
+
+
+def human_pairs(folder: str | Path) -> Pair:
+    """Pairs of the people of the Free Spoken Digit Dataset. Raises what `load_digits` raises."""
+    recordings: dict[str, list[DigitRecording]] = {}
+    for recording in load_digits(folder, "test"):
+        recordings.setdefault(recording.speaker, []).append(recording)
+    people = [human(name, own) for name, own in sorted(recordings.items())]
+    return lambda rng: tuple(rng.sample(people, 2))
+
+
+def mono_conversation(rng: random.Random, pair: Pair) -> tuple[Tensor, list[Segment]]:
     """About 40 s (T,) at 24 kHz on one channel, and who really speaks when.
 
-    Two voices take turns, with pauses, and now and then one begins before the other has ended. They are not equally
-    loud, and the room is not quite silent.
+    Two take turns, with pauses, and now and then one begins before the other has ended. They are not equally loud, and
+    the room is not quite silent.
     """
-    voices = two_voices(rng, split)
-    levels = [10 ** (rng.uniform(-LEVEL, LEVEL) / 20) for _ in voices]
+    speakers = pair(rng)
+    levels = [10 ** (rng.uniform(-LEVEL, LEVEL) / 20) for _ in speakers]
     sounds, segments, now = [], [], rng.uniform(*GAP)
     for turn in range(TURNS):
-        who = turn % 2
-        text = " ".join(reading(rng, split) for _ in range(rng.randint(*TURN)))
-        wav = synthesize(text, voices[who]).wav * levels[who]
-        early = turn > 0 and rng.random() < INTERRUPTED
-        now += -rng.uniform(*OVERLAP) if early else rng.uniform(*GAP)
+        wav = speakers[turn % 2].say(rng) * levels[turn % 2]
+        if turn > 0:
+            now += -rng.uniform(*OVERLAP) if rng.random() < INTERRUPTED else rng.uniform(*GAP)
         first = round(now * SAMPLE_RATE)
         sounds.append((first, wav))
         now = (first + len(wav)) / SAMPLE_RATE
-        segments.append(Segment(first / SAMPLE_RATE, now, voices[who].name))
+        segments.append(Segment(first / SAMPLE_RATE, now, speakers[turn % 2].name))
     length = round((now + rng.uniform(*GAP)) * SAMPLE_RATE)
     noise = torch.randn(length, generator=torch.Generator().manual_seed(rng.getrandbits(60)))
     whole = noise * LOUDNESS * 10 ** (-rng.uniform(*NOISE) / 20)
     for first, wav in sounds:
-        whole += F.pad(wav, (first, length - first - len(wav)))
+        whole[first : first + len(wav)] += wav
     return whole, segments
 
 
-def measure(diarizer: Diarizer, count: int, seed: int, split: str = "test") -> list[DiarizationErrors]:
-    """The errors of a diarizer in each of `count` conversations of synthetic voices."""
+def measure(diarizer: Diarizer, count: int, seed: int, pair: Pair = synthetic_pair) -> list[DiarizationErrors]:
+    """The errors of a diarizer in each of `count` conversations."""
     errors = []
     for number in tqdm(range(count), "conversations", disable=None):
-        wav, truth = mono_conversation(random.Random(f"diarization {seed}/{number}"), split)
+        wav, truth = mono_conversation(random.Random(f"diarization {seed}/{number}"), pair)
         errors.append(diarization_errors(truth, diarizer(wav), len(wav) / SAMPLE_RATE))
     return errors
 
@@ -145,19 +186,20 @@ def summary(errors: Sequence[DiarizationErrors]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The error rate of a diarizer on synthetic conversations.")
+    parser = argparse.ArgumentParser(description="The error rate of a diarizer on conversations whose truth is known.")
     parser.add_argument("--diarizer", choices=tuple(DIARIZERS), default="simple")
     parser.add_argument("--conversations", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=("train", "test"), default="test", help="whose voices")
+    parser.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human voices")
     args = parser.parse_args()
     try:
         diarizer = DIARIZERS[args.diarizer]()
-    except (ImportError, ValueError) as error:
+        pair = synthetic_pair if args.human is None else human_pairs(args.human)
+    except (ImportError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     measured = {args.diarizer: diarizer, "one speaker": one_speaker}
-    report = {name: summary(measure(d, args.conversations, args.seed, args.split)) for name, d in measured.items()}
+    report = {name: summary(measure(d, args.conversations, args.seed, pair)) for name, d in measured.items()}
     print(json.dumps(report, indent=1))
 
 
