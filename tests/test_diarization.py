@@ -6,6 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import soundfile
 import torch
 
 from moshi_ref.corpus.diarization import (
@@ -23,6 +24,7 @@ from moshi_ref.evaluation.diarization import (
     DiarizationErrors,
     diarization_errors,
     grid,
+    human_pairs,
     measure,
     mono_conversation,
     one_speaker,
@@ -69,8 +71,8 @@ def test_two_thresholds():
 
 
 def test_short_pauses_are_filled_and_clicks_are_dropped():
-    assert active(tone(1.0), torch.zeros(RATE * 15 // 100), tone(1.0)) == [(0, 215)]
-    assert active(tone(1.0), torch.zeros(RATE * 25 // 100), tone(1.0)) == [(0, 100), (125, 225)]
+    assert active(tone(1.0), torch.zeros(RATE * 25 // 100), tone(1.0)) == [(0, 225)]
+    assert active(tone(1.0), torch.zeros(RATE * 35 // 100), tone(1.0)) == [(0, 100), (135, 235)]
     assert active(tone(1.0), torch.zeros(RATE), tone(0.05), torch.zeros(RATE)) == [(0, 100)]
 
 
@@ -264,8 +266,22 @@ def test_conversations_are_what_their_truth_says():
     assert len({segment.speaker.split("+")[1] for segment in truth}) == 2
     gaps = [after.start - before.end for before, after in zip(truth, truth[1:], strict=False)]
     assert all(-0.61 < gap < 1.01 for gap in gaps)
-    speaking = grid(truth, len(wav) / RATE).any(0)
-    power = wav[: len(speaking) * 240].view(-1, 240).square().mean(1)[: len(speaking)]
-    assert power[speaking[: len(power)]].mean() > 100 * power[~speaking[: len(power)]].mean()
+    speaking = grid(truth, len(wav) / RATE).any(0)[: len(wav) // 240]
+    power = wav[: len(speaking) * 240].view(-1, 240).square().mean(1)
+    assert power[speaking].mean() > 100 * power[~speaking].mean()
     same, _ = mono_conversation(random.Random(5), synthetic_pair)
     assert torch.equal(wav, same)
+
+
+def test_conversations_of_people(tmp_path):
+    """Recordings in the layout of the data set; each speaker has a pitch of their own."""
+    for speaker, pitch in (("anna", 220), ("bob", 110)):
+        for digit in range(3):
+            path = tmp_path / f"{digit}_{speaker}_0.wav"
+            soundfile.write(path, tone(1.2, frequency=pitch)[::3].numpy(), 8_000)
+    wav, truth = mono_conversation(random.Random(0), human_pairs(tmp_path))
+    assert {segment.speaker for segment in truth} == {"anna", "bob"}
+    alone = next(segment for segment in truth if segment.speaker == "anna")
+    begin = round((alone.start + 0.05) * RATE)
+    spectrum = torch.fft.rfft(wav[begin : begin + RATE // 10]).abs()
+    assert spectrum.argmax() * 10 == pytest.approx(220, abs=10)

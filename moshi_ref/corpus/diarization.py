@@ -62,14 +62,14 @@ def runs(mask: Tensor) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def speech_activity(wav: Tensor, pause: int = 20, shortest: int = 8) -> Tensor:
+def speech_activity(wav: Tensor, pause: int = 30, shortest: int = 8) -> Tensor:
     """Where there is speech: sound (T,) at 24 kHz -> (L,) bool.
 
     Two thresholds, so that it does not flicker: speech begins where it is clearly louder than the room, and reaches, in
     both directions, as far as it is a little louder. The room is the softest twentieth of the recording, but is never
     taken for softer than 41 dB or louder than 21 dB below the loudest moment. What is 80 dB below full scale is
-    silence in any case. Then pauses shorter than `pause` frames are filled, and what is shorter than `shortest` frames
-    is dropped.
+    silence in any case. Then pauses shorter than `pause` frames are filled (0.3 s, as NIST's evaluations do), and what
+    is shorter than `shortest` frames is dropped.
     """
     _check(wav)
     power = wav[: len(wav) // FRAME * FRAME].view(-1, FRAME).square().mean(-1)  # (L,)
@@ -100,7 +100,7 @@ class SimpleDiarizer:
 
     def __init__(self):
         mel = {"n_fft": 768, "hop_length": FRAME, "n_mels": 40, "f_min": 60.0, "f_max": 8000.0}
-        self.cepstrum = torchaudio.transforms.MFCC(SAMPLE_RATE, n_mfcc=20, melkwargs=mel)
+        self.cepstrum = torchaudio.transforms.MFCC(SAMPLE_RATE, n_mfcc=30, melkwargs=mel)
 
     def vectors(self, frames: Tensor, speech: Tensor) -> tuple[list[tuple[int, int]], Tensor]:
         """Windows of the speech, [(first, behind the last)] in frames, and their vectors (W, 2 * coefficients)."""
