@@ -12,6 +12,7 @@ import torch
 from moshi_ref.corpus.conversations import (
     Conversation,
     from_mono,
+    main,
     read_conversation,
     read_stereo,
     sounds_of,
@@ -128,7 +129,7 @@ def raw(name: str, content: bytes | None):
     return make
 
 
-def main(text, start, end):
+def said(text, start, end):
     return [text, [start, end], "SPEAKER_MAIN"]
 
 
@@ -150,22 +151,22 @@ FAULTS = {
     "nobody": (words(), ["a.json has no word with the label SPEAKER_MAIN"]),
     "only the user": (words(["Hi!", [0.1, 0.5], "SPEAKER_OTHER"]), ["a.json has no word with the label SPEAKER_MAIN"]),
     "shape": (
-        words(main("a", 0, 1), ["b", 0.1, 0.5, "SPEAKER_MAIN"], ["c", [0.1], "SPEAKER_MAIN"], "d", main("e", 1, 1.1)),
+        words(said("a", 0, 1), ["b", 0.1, 0.5, "SPEAKER_MAIN"], ["c", [0.1], "SPEAKER_MAIN"], "d", said("e", 1, 1.1)),
         [f"a.json, alignments[{i}]: expected [word, [start, end], speaker], got" for i in (1, 2, 3)],
     ),
-    "speaker": (words(main("a", 0, 1), ["b", [1, 1.2], 7]), ["alignments[1]: expected [word, [start, end], speaker]"]),
-    "no text": (words(main("", 0, 1)), ["alignments[0]: expected the text of a word, got ''"]),
-    "time": (words(main("a", "0", 1)), ["alignments[0]: expected the start of 'a' in seconds, got '0'"]),
-    "NaN": (words(main("a", 0, math.nan)), ["alignments[0]: expected the end of 'a' in seconds, got nan"]),
-    "negative": (words(main("a", -1, 1)), ["alignments[0]: expected 0 <= start <= end, got -1 and 1"]),
-    "backwards": (words(main("a", 1, 0.5)), ["alignments[0]: expected 0 <= start <= end, got 1 and 0.5"]),
+    "speaker": (words(said("a", 0, 1), ["b", [1, 1.2], 7]), ["alignments[1]: expected [word, [start, end], speaker]"]),
+    "no text": (words(said("", 0, 1)), ["alignments[0]: expected the text of a word, got ''"]),
+    "time": (words(said("a", "0", 1)), ["alignments[0]: expected the start of 'a' in seconds, got '0'"]),
+    "NaN": (words(said("a", 0, math.nan)), ["alignments[0]: expected the end of 'a' in seconds, got nan"]),
+    "negative": (words(said("a", -1, 1)), ["alignments[0]: expected 0 <= start <= end, got -1 and 1"]),
+    "backwards": (words(said("a", 1, 0.5)), ["alignments[0]: expected 0 <= start <= end, got 1 and 0.5"]),
     "unsorted": (
-        words(main("a", 0.5, 0.6), main("b", 0.4, 0.7), main("c", 0.8, 0.9), main("d", 0.7, 0.9)),
+        words(said("a", 0.5, 0.6), said("b", 0.4, 0.7), said("c", 0.8, 0.9), said("d", 0.7, 0.9)),
         ["alignments[1]: 'b' from 0.4 to 0.7 comes after a word that starts at 0.5; sort them",
          "alignments[3]: 'd' from 0.7 to 0.9 comes after a word that starts at 0.8; sort them"],
     ),
-    "too long": (words(main("a", 1.0, 1.7)), ["alignments[0]: 'a' from 1.0 to 1.7 lies outside of the 1.50 s"]),
-    "too late": (words(main("a", 1.5, 1.5)), ["alignments[0]: 'a' from 1.5 to 1.5 lies outside of the 1.50 s"]),
+    "too long": (words(said("a", 1.0, 1.7)), ["alignments[0]: 'a' from 1.0 to 1.7 lies outside of the 1.50 s"]),
+    "too late": (words(said("a", 1.5, 1.5)), ["alignments[0]: 'a' from 1.5 to 1.5 lies outside of the 1.50 s"]),
 }  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def test_each_fault_is_found_and_named(name, tmp_path):
 
 
 def test_no_file_is_skipped_because_of_another(tmp_path):
-    put(tmp_path, "bad both", wav=stereo()[:1], content={"alignments": [main("a", 2, 1)]})
+    put(tmp_path, "bad both", wav=stereo()[:1], content={"alignments": [said("a", 2, 1)]})
     put(tmp_path, "good")
     put(tmp_path / "below", "bad", content=[])
     (tmp_path / "no transcript.wav").write_bytes((tmp_path / "good.wav").read_bytes())
@@ -193,7 +194,7 @@ def test_no_file_is_skipped_because_of_another(tmp_path):
 
 
 def test_words_may_outlast_the_sound_by_a_rounding(tmp_path):
-    put(tmp_path, content={"alignments": [main("a", 1.45, 1.55)]})
+    put(tmp_path, content={"alignments": [said("a", 1.45, 1.55)]})
     assert validate(tmp_path) == {}
 
 
@@ -284,3 +285,18 @@ def test_manifests_list_what_is_there_and_below(manifest, tmp_path_factory):
     with pytest.raises(ValueError, match="a.wav should lie in .*, the folder of the manifest, or below it"):
         write_manifest(manifest, [outside])
     assert len(sounds_of(manifest)) == 2  # the old one is still there
+
+
+def test_the_command_names_all_bad_files(tmp_path, monkeypatch, capsys):
+    put(tmp_path, "bad", wav=stereo()[:1], content={"alignments": []})
+    put(tmp_path, "good")
+    monkeypatch.setattr("sys.argv", ["conversations", str(tmp_path)])
+    assert main() == 1
+    printed = capsys.readouterr()
+    place, *reasons = printed.out.splitlines()
+    assert place == str(tmp_path / "bad.wav") and len(reasons) == 2 and all(r.startswith("    ") for r in reasons)
+    assert "1 bad files" in printed.err
+    (tmp_path / "bad.wav").unlink()
+    assert main() == 0 and capsys.readouterr() == ("", "all files are good\n")
+    monkeypatch.setattr("sys.argv", ["conversations", str(tmp_path / "nowhere")])
+    assert main() == 2 and "error: expected a folder" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Recorded conversations become windows of tokens."""
 
+import json
+import math
 import random
 
 import pytest
@@ -7,9 +9,12 @@ import torch
 from conftest import tiny_mimi
 
 from moshi_ref.corpus import recorded as module
-from moshi_ref.corpus.conversations import Conversation, read_conversation, write_conversation
-from moshi_ref.corpus.dialogues import HEARING
+from moshi_ref.corpus.conversations import Conversation, from_mono, read_conversation, write_conversation
+from moshi_ref.corpus.dialogues import HEARING, later
+from moshi_ref.corpus.diarization import SimpleDiarizer
 from moshi_ref.corpus.recorded import EncodedConversation, RecordedDialogues, encode_conversation, window
+from moshi_ref.corpus.transcripts import read_transcript
+from moshi_ref.corpus.voices import Voice, synthesize
 from moshi_ref.inner_monologue import Word, tokens_to_words
 from moshi_ref.mimi import Mimi
 from moshi_ref.rq_transformer import ZERO
@@ -103,3 +108,29 @@ def test_from_disk_to_a_dialogue(mimi, tokenizer, tmp_path):
     drawn = RecordedDialogues([encoded], tokenizer, 50, RATE).draw(random.Random(0))
     assert drawn.codes.shape == (1 + 2 * Q, 50)
     assert [word.text for word in tokens_to_words(drawn.codes[0].tolist(), tokenizer)] == ["hello", "there", "you"]
+
+
+def test_from_one_channel_and_a_transcript_to_a_dialogue(mimi, tokenizer, tmp_path):
+    """All of the path: a recording with one channel and a file of whisper, two channels, disk, tokens."""
+    asked = synthesize("what is one and two", Voice("en-us+m3"))
+    answered = synthesize("you are fine", Voice("en-us+f4"))
+    silence, begin = torch.zeros(12_000), 1.0 + len(asked.wav) / 24_000
+    words = [*later(asked.words, 0.5), *later(answered.words, begin)]
+    entries = [{"word": f" {w.text}", "start": w.start, "end": w.end, "probability": 1.0} for w in words]
+    (tmp_path / "mono.json").write_text(json.dumps({"segments": [{"words": entries}]}))
+
+    wav = torch.cat([silence, asked.wav, silence, answered.wav, silence])
+    segments = SimpleDiarizer()(wav)
+    _, main = dict.fromkeys(segment.speaker for segment in segments)  # the user begins
+    conversation = from_mono(wav, read_transcript(tmp_path / "mono.json"), segments, main)
+    write_conversation(tmp_path / "stereo.wav", conversation)
+    read = read_conversation(tmp_path / "stereo.wav")
+    assert [w.text for w in read.words] == ["you", "are", "fine"]
+    assert [w.text for w in read.user_words] == ["what", "is", "one", "and", "two"]
+    assert not read.wav[0, : len(asked.wav)].any() and not read.wav[1, round((begin + 0.2) * 24_000) : -24_000].any()
+
+    frames = math.ceil(len(wav) / 1920)
+    drawn = RecordedDialogues([encode_conversation(mimi, read)], tokenizer, frames, RATE).draw(random.Random(0))
+    said = tokens_to_words(drawn.codes[0].tolist(), tokenizer)
+    assert said[0].text == "you" and begin - 1 / RATE < said[0].start <= begin
+    assert (drawn.codes != ZERO).all()

@@ -11,11 +11,15 @@ We may know the user's as well, and write them with the label SPEAKER_OTHER. Sou
 24 kHz when they are read, as the tool does; below 24 kHz a part of what Mimi hears is missing, and that is called a
 fault.
 
+    python -m moshi_ref.corpus.conversations data.jsonl    names all bad files of a data set, a manifest or a folder
+
 Shapes: T samples.
 """
 
+import argparse
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,3 +255,23 @@ def validate(source: str | Path) -> dict[str, list[str]]:
         if wrong:
             faults[str(sound)] = wrong
     return faults
+
+
+def main() -> int:
+    """Print what is wrong with a data set. Returns 0 if it is good, 1 if it is not, 2 if there is none."""
+    parser = argparse.ArgumentParser(description="Check a data set of two-channel conversations.")
+    parser.add_argument("source", type=Path, help="a folder of WAV files with a JSON each, or a .jsonl manifest")
+    args = parser.parse_args()
+    try:
+        faults = validate(args.source)
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for place, reasons in faults.items():
+        print(place, *reasons, sep="\n    ")
+    print(f"{len(faults)} bad files" if faults else "all files are good", file=sys.stderr)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
