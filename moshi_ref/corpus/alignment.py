@@ -9,9 +9,9 @@ times of its labels, and so of its words:
 
 The search for the path is torchaudio's `forced_align` (Pratap et al. 2023). The model is anyone's: torchaudio's
 pretrained ones, whose labels are letters, or a small one, whose labels may be whole words. But CTC rewards the right
-order of the labels, not the right moment: a model that hears the whole sound before it writes, such as one with a
-recurrent network in both directions, may write a word half a second before it is said. Such a model recognises well
-and aligns badly.
+order of the labels, not the right moment, and a model that has heard the whole sound may write a word long before it
+is said. The recogniser of `evaluation` does: it recognises well, and writes the first word into the first frame. Try
+a model on sounds whose times are known before you trust it.
 
 Shapes: T samples, L frames of the model, C labels.
 """
