@@ -28,6 +28,7 @@ from moshi_ref.training.recipes import keep_with_tokenizer
 from moshi_ref.training.text import TextRecipe, TextTask
 
 STEPS = 5
+SCALARS = {"codec": 9, "moshi": 7, "helium": 3}  # kinds of tasks, and how many scalars the curve of each has at least
 RECIPE = replace(ADVERSARIAL, batch_size=4, unquantized_steps=2)
 
 
@@ -79,29 +80,37 @@ def test_files_are_made_by_the_first_process_and_found_by_the_others(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [path.name for path in tmp_path.glob("user-train-5-*")]
 
 
-def worker(rank: int, count: int, port: str, kind: str, folder: Path) -> None:
-    """What torchrun would start."""
+def worker(rank: int, count: int, port: str, folder: Path) -> None:
+    """What torchrun would start; all kinds of tasks, one after the other, because starting takes long."""
     torch.set_num_threads(1)
     os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "MASTER_ADDR": "localhost", "MASTER_PORT": port,
                    "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
     distribution.pick_device()
-    run(kind, folder)
+    for kind in SCALARS:
+        run(kind, folder / kind)
     dist.destroy_process_group()
 
 
-@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="this PyTorch lacks gloo")
-@pytest.mark.parametrize("kind, scalars", [("codec", 9), ("moshi", 7), ("helium", 3)])
-def test_the_same_batch_gives_the_same_losses_on_one_and_on_two_processes(kind, scalars, tmp_path):
-    """And the same weights, also if each process has only a share of them."""
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with the runs of one process and of two."""
+    folder = tmp_path_factory.mktemp("trained")
     for count in (1, 2):
-        mp.spawn(worker, (count, str(29_540 + os.getpid() % 400 + count), kind, tmp_path / str(count)), nprocs=count)
-    one, two = (json.loads((tmp_path / str(n) / "curve.json").read_text()) for n in (1, 2))
-    assert len(one) == len(two) == STEPS and len(one[-1]) >= scalars
+        mp.spawn(worker, (count, str(29_540 + os.getpid() % 400 + count), folder / str(count)), nprocs=count)
+    return folder
+
+
+@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="this PyTorch lacks gloo")
+@pytest.mark.parametrize("kind", SCALARS)
+def test_the_same_batch_gives_the_same_losses_on_one_and_on_two_processes(kind, trained):
+    """And the same weights, also if each process has only a share of them."""
+    one, two = (json.loads((trained / str(n) / kind / "curve.json").read_text()) for n in (1, 2))
+    assert len(one) == len(two) == STEPS and len(one[-1]) >= SCALARS[kind]
     for a, b in zip(one, two, strict=True):
         assert a.keys() == b.keys()
         for name in a.keys() - {"seconds"}:
             assert a[name] == pytest.approx(b[name], abs=2e-6), (name, a["step"])
-    one, two = (load_file(tmp_path / str(n) / "checkpoint.safetensors") for n in (1, 2))
+    one, two = (load_file(trained / str(n) / kind / "checkpoint.safetensors") for n in (1, 2))
     assert one.keys() == two.keys()
     for name in one.keys() - {"modules.balancer.lengths"}:  # with half of the rows each gradient is twice as long
         torch.testing.assert_close(two[name], one[name], atol=2e-6, rtol=0, msg=name)
