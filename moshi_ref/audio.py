@@ -11,12 +11,8 @@ import torchaudio
 from torch import Tensor
 
 
-def read_audio(path: str | Path, sample_rate: int = 24_000) -> tuple[Tensor, list[str]]:
-    """A sound (T,) float32 at `sample_rate`, and notes on what had to be changed for it.
-
-    Other rates are resampled and channels averaged. Raises FileNotFoundError if there is no such file, and
-    ValueError if it is not a sound, has no samples, or has samples that are not finite.
-    """
+def read_channels(path: str | Path) -> tuple[Tensor, int]:
+    """The sound (channels, T) float32 of a file as it is, and its samples a second. Raises as `read_audio`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; expected the path of a sound file (WAV, FLAC, OGG, MP3)")
@@ -24,11 +20,21 @@ def read_audio(path: str | Path, sample_rate: int = 24_000) -> tuple[Tensor, lis
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (T, channels)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is not a sound file that can be read; expected WAV, FLAC, OGG or MP3") from error
-    wav, notes = torch.from_numpy(samples).T, []  # (channels, T)
+    wav = torch.from_numpy(samples).T  # (channels, T)
     if wav.shape[1] == 0:
         raise ValueError(f"{path} has no samples; record something first")
-    if not torch.isfinite(wav).all():
+    if not wav.isfinite().all():
         raise ValueError(f"{path} has samples that are NaN or infinite; export the recording again")
+    return wav, rate
+
+
+def read_audio(path: str | Path, sample_rate: int = 24_000) -> tuple[Tensor, list[str]]:
+    """A sound (T,) float32 at `sample_rate`, and notes on what had to be changed for it.
+
+    Other rates are resampled and channels averaged. Raises FileNotFoundError if there is no such file, and
+    ValueError if it is not a sound, has no samples, or has samples that are not finite.
+    """
+    (wav, rate), notes = read_channels(path), []
     if wav.shape[0] > 1:
         notes.append(f"averaged {wav.shape[0]} channels")
     wav = wav.mean(0)  # (T,)

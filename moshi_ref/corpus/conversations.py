@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
-import torch
 import torchaudio
 from torch import Tensor
 
-from ..audio import writing
+from ..audio import read_channels, writing
 from ..inner_monologue import Word
 from .diarization import Segment, two_channels, words_by_speaker
 from .transcripts import checked_word, read_json
@@ -57,22 +56,11 @@ def read_stereo(path: str | Path) -> Tensor:
     Raises FileNotFoundError if there is no such file, and ValueError if it is not a sound, has another number of
     channels, a lower rate, no samples, or samples that are not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}; expected the path of a stereo WAV")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (T, channels)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} is not a sound file that can be read; expected WAV") from error
-    wav = torch.from_numpy(samples).T  # (channels, T)
+    wav, rate = read_channels(path)  # (channels, T)
     if wav.shape[0] != 2:
         raise ValueError(f"{path} should have 2 channels, Moshi and the user, got {wav.shape[0]}; see `from_mono`")
     if rate < SAMPLE_RATE:
         raise ValueError(f"{path} should have {SAMPLE_RATE} Hz or more, got {rate}; find the original, or resample it")
-    if wav.shape[1] == 0:
-        raise ValueError(f"{path} has no samples; record something first")
-    if not wav.isfinite().all():
-        raise ValueError(f"{path} has samples that are NaN or infinite; export the recording again")
     return torchaudio.functional.resample(wav, rate, SAMPLE_RATE)
 
 

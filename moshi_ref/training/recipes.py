@@ -124,9 +124,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 1600) -> TextTokeniz
 
 
 def first_megabyte(texts: Iterable[str]) -> list[str]:
-    """As many texts as a megabyte holds: enough to know the words."""
+    """As many texts as a megabyte holds, one at least: enough to know the words."""
     sizes = accumulate(len(text) for text in texts)
-    return [text for text, size in zip(texts, sizes, strict=True) if size <= 1e6]
+    return [text for i, (text, size) in enumerate(zip(texts, sizes, strict=True)) if i == 0 or size <= 1e6]
 
 
 def own_texts(folder: Path, seed: int) -> list[str]:
