@@ -24,8 +24,8 @@ def test_figures():
     )
     assert_picture(plots.learning({"": {"a": curve}}, ["steps"], {"floor": 6.0}))
     assert_picture(plots.learning({"one": {"a": curve, "b": curve}, "two": {"a": curve, "b": curve}}, "xy", {}))
-    assert_picture(plots.stream_bits({"a": [1, 2], "b": [2, 3]}, ["text", "code"], {"known": [1, 1]}))
-    assert_picture(plots.stream_bits({"a": [1.0]}, ["text"], {}))
+    assert_picture(plots.stream_bars({"a": [1, 2], "b": [2, 3]}, ["text", "code"], {"known": [1, 1]}))
+    assert_picture(plots.stream_bars({"a": [1.0]}, ["text"], {}))
     assert_picture(plots.bars({"a": 1.0, "b": 20.0}, "ms"))
 
 
@@ -74,11 +74,11 @@ def column(text_logits, step, codebooks, cache=None, same=False, skip=False):
     return tokens
 
 
-def factor(temporal, depth, streams, small=1, gate=3):
+def factor(temporal, depth, streams, steps=None, gate=3):
     def weights(c):
         return c.layers * (4 * c.dim**2 + gate * c.dim * c.hidden)
 
-    steps = depth.weight_sets if small == 1 else small
+    steps = depth.weight_sets if steps is None else steps
     return streams * weights(temporal) / (weights(temporal) + steps * weights(depth))
 
 
@@ -105,7 +105,7 @@ KEPT = []  # a cache that outlives a column
         (check_greedy_column, lambda *given: column(*given)[1:], "1 text token and 5 codes"),
         (check_greedy_column, lambda logits, step, q: column(-logits, step, q), "likeliest text token"),
         (check_saving, lambda *given: 1 / factor(*given), "the share that is left"),
-        (check_saving, lambda *given: factor(*given, small=1.0 + 1e-12), "a step for each codebook"),
+        (check_saving, lambda *given: factor(*given, steps=1), "a step for each codebook"),
         (check_saving, lambda temporal, depth, streams: streams, "not free"),
         (check_saving, lambda *given: factor(*given, gate=2), "three matrices"),
     ],

@@ -45,7 +45,8 @@ def two_clocks(temporal: Sequence[int], depth: Sequence[Sequence[int]], at: int 
         axes.set_title(f"frame {now}, code {code}", fontsize=9, loc="left")
     axes.set_yticks(range(codes + 2), ["Temporal", "text", *(f"code {q}" for q in range(codes))], fontsize=8)
     axes.set_xticks(range(frames))
-    axes.set(xlim=(-0.6, frames - 0.4), ylim=(codes + 1.6, -0.6), xlabel="frame")
+    axes.set(xlim=(-0.6, frames - 0.4), ylim=(codes + 1.6, -0.6))
+    axes.set_xlabel("frame", fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8)
     return figure
@@ -81,7 +82,7 @@ def learning(panels: Mapping[str, Mapping[str, Curve]], xlabels: Sequence[str], 
         edge = max(max(x) for x, _ in named.values())
         for name, level in floors.items():
             axes.axhline(level, color="0.55", linestyle=(0, (2, 2)), linewidth=1)
-            axes.text(edge, level, name, fontsize=8, ha="right", va="bottom", color="0.3")
+            axes.text(edge, level, name, fontsize=8, ha="right", va="center", color="0.3", backgroundcolor="white")
         for (line, _, colour), (name, (x, y)) in zip(STYLES, named.items(), strict=False):
             axes.plot(x, y, line, color=colour, linewidth=1.4, label=name)
         axes.set_title(title, fontsize=9, loc="left")
