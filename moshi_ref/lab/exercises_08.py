@@ -158,7 +158,8 @@ def check_saving(saving: Callable[[TransformerConfig, TransformerConfig, int], f
     return judge(
         lambda: [_try_saving(saving, *case) for case in (
             ("tiny", tiny.temporal, tiny.depth, 17), ("7B", real.temporal, real.depth, 17),
-            ("one code only", tiny.temporal, one, 3))],
+            ("one code only", tiny.temporal, one, 3),
+            ("a wider MLP in the depth", tiny.temporal, replace(tiny.depth, hidden=960), 17))],
         "nearly as many times as there are streams, because the Depth Transformer is small.",
         (
             "Count the weights that one token meets in one layer: four square matrices in the attention, three of D "

@@ -82,8 +82,7 @@ def learning(panels: Mapping[str, Mapping[str, Curve]], xlabels: Sequence[str], 
         edge = max(max(x) for x, _ in named.values())
         for name, level in floors.items():
             axes.axhline(level, color="0.55", linestyle=(0, (2, 2)), linewidth=1)
-            axes.text(edge, level, name, fontsize=8, ha="right", va="center", color="0.3", backgroundcolor="white",
-                      zorder=1)  # fmt: skip
+            axes.text(edge, level - 0.2, name, fontsize=8, ha="right", va="top", color="0.3")
         for (line, _, colour), (name, (x, y)) in zip(STYLES, named.items(), strict=False):
             axes.plot(x, y, line, color=colour, linewidth=1.4, label=name)
         axes.set_title(title, fontsize=9, loc="left")
