@@ -220,3 +220,17 @@ def test_in_the_second_stage_the_decoder_learns_and_the_codes_stay(tmp_path):
     changed = {name for name in before if not torch.equal(after[name], before[name])}
     learning = {name for name in before if name.startswith(("upsample", "decoder"))}
     assert changed == learning
+
+
+def test_the_judge_may_learn_alone_first(tmp_path):
+    def moved(steps: int) -> set[str]:
+        """Parts that have learnt after so many steps, of which the judge has the first three alone."""
+        task = DecoderTask(Mimi(tiny_mimi()), codec_task().sources, replace(ADVERSARIAL, judge_alone=3), CPU)
+        before = {name: p.detach().clone() for name, p in task.modules.named_parameters()}
+        curve = train(task, tmp_path / str(steps), steps, seed=0, warmup=1)
+        assert all(entry["loss"] == entry["discriminator"] for entry in curve[:3])
+        after = dict(task.modules.named_parameters())
+        return {name.split(".")[0] for name in before if not torch.equal(after[name], before[name])}
+
+    assert moved(3) == {"discriminator"}
+    assert moved(4) >= {"discriminator", "mimi"}

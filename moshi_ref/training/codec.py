@@ -67,6 +67,7 @@ class CodecRecipe:
     wave: float = 0.1
     adversarial: float = 0.0
     features: float = 0.0
+    judge_alone: int = 0  # first steps, in which only the discriminator learns: an untaught one would do harm
     discriminator: DiscriminatorConfig = DiscriminatorConfig(filters=8, windows=(1024, 512, 256))
 
 
@@ -187,8 +188,14 @@ class CodecTask:
             **self.sound_losses(output, wav),
         }
         aside = recipe.commitment * commitment + recipe.distillation * losses["distillation"]
-        losses["loss"] = aside + self.balancer(losses, output) + losses.get("discriminator", 0.0)
+        losses["loss"] = aside + self.total(step, losses, output)
         return losses
+
+    def total(self, step: int, losses: dict[str, Tensor], output: Tensor) -> Tensor:
+        """What is minimised for the sake of the sound: the codec's losses, balanced, and the discriminator's."""
+        if step < self.recipe.judge_alone:
+            return losses["discriminator"]
+        return self.balancer(losses, output) + losses.get("discriminator", 0.0)
 
     def remember(self, step: int) -> None:
         """Take the weights that the last step has made into the running mean."""
@@ -233,5 +240,5 @@ class DecoderTask(CodecTask):
             quantized = self.mimi.quantizer.decode(self.mimi.encode(wav))
         output = self.mimi.decode_latent(quantized)
         losses = self.sound_losses(output, wav)
-        losses["loss"] = self.balancer(losses, output) + losses.get("discriminator", 0.0)
+        losses["loss"] = self.total(step, losses, output)
         return losses
