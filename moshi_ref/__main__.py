@@ -23,7 +23,7 @@ from .rq_transformer import Sampling
 from .talk import talk
 from .training import recipes
 from .training.ablations import VARIANTS, train_variant
-from .training.distribution import pick_device
+from .training.distribution import leave, pick_device
 from .training.recogniser import train_recogniser
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
@@ -178,6 +178,7 @@ def run_train(args: argparse.Namespace) -> None:
     else:
         train_recogniser(name, folder, args.seed)
     print(folder)
+    leave()
 
 
 def run_evaluate(args: argparse.Namespace) -> None:

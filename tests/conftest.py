@@ -14,6 +14,8 @@ from moshi_ref.tokenizer import TextTokenizer
 from moshi_ref.transformer import TransformerConfig
 
 os.environ.setdefault("MOSHI_REF_PROFILE", "smoke")  # of the notebooks, which run as tests too
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of their kernels: two files are tested at a time
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 SENTENCES = [
     "hello there, how are you today?",

@@ -72,7 +72,7 @@ def make_files(rank: int, count: int, port: str, folder: Path) -> None:
     distribution.pick_device()
     found = distribution.first_before_others(lambda: utterances("user", "train", 5, seed=0, folder=folder))
     assert len(found) == 5
-    dist.destroy_process_group()
+    distribution.leave()
 
 
 def test_files_are_made_by_the_first_process_and_found_by_the_others(tmp_path):
@@ -88,7 +88,7 @@ def worker(rank: int, count: int, port: str, folder: Path) -> None:
     distribution.pick_device()
     for kind in SCALARS:
         run(kind, folder / kind)
-    dist.destroy_process_group()
+    distribution.leave()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def keep_divided(rank: int, count: int, port: str, folder: Path, tokenizer) -> N
     assert sum(p.to_local().numel() for p in helium.parameters()) < 0.6 * sum(p.numel() for p in weights.values())
     kept = keep_with_tokenizer(helium, tokenizer, folder)
     assert all(torch.equal(kept.state_dict()[name], tensor) for name, tensor in weights.items())
-    dist.destroy_process_group()
+    distribution.leave()
 
 
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="this PyTorch lacks gloo")

@@ -12,7 +12,6 @@ Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams. Times are seconds from the
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from ..audio import writing
 from ..inner_monologue import Word, words_to_tokens
 from ..mimi import Mimi
 from ..tokenizer import TextTokenizer
@@ -85,9 +85,8 @@ def save_clips(clips: Sequence[Clip], path: Path) -> None:
     """Write clips into one safetensors file, aside first and then renamed."""
     index = [[c.codes.shape[1], [[w.text, w.start, w.end] for w in c.words], c.start, c.end, c.answer] for c in clips]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file({"codes": torch.cat([c.codes for c in clips], dim=1)}, part, {"index": json.dumps(index)})
-    os.replace(part, path)
+    with writing(path) as part:
+        save_file({"codes": torch.cat([c.codes for c in clips], dim=1)}, part, {"index": json.dumps(index)})
 
 
 def load_clips(path: Path) -> list[Clip]:

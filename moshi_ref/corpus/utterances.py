@@ -241,7 +241,8 @@ def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACH
         items = tqdm(_random_utterances(role, split, count, seed), f"{role} {split}", total=count, disable=None)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as temporary:
             _write(items, Path(temporary) / name)
-            (Path(temporary) / name).rename(folder / name)
+            if not (folder / name).exists():  # or another process was faster
+                (Path(temporary) / name).rename(folder / name)
     return UtteranceSet(folder / name)
 
 

@@ -12,6 +12,7 @@ With one process every function here returns its argument.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -53,6 +54,16 @@ def first_before_others(make: Callable[[], T]) -> T:
     if processes() > 1 and first():
         dist.barrier()
     return made
+
+
+def leave() -> None:
+    """End this process, if it is one of several: the work is done. At once, because a thread of the process group that
+    still holds a tensor while Python shuts down would abort it, and `torchrun` would call the training failed."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def share(rows: int) -> slice:
