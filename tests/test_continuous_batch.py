@@ -17,13 +17,14 @@ def models():
     return small_moshi(), small_mimi()
 
 
-def voice(number: int, frames: int = 40) -> torch.Tensor:
+def voice(number: int, frames: int = 24) -> torch.Tensor:
     """What a user says: (F, 1, 1920)"""
     return 0.1 * torch.randn(frames, 1, 1920, generator=torch.Generator().manual_seed(number))
 
 
-def among_others(models, seed: int, sound: torch.Tensor, guests: dict[int, tuple[int, int]], begin: int = 0,
-                 places: int = 3) -> list[Reply]:
+def among_others(
+    models, seed: int, sound: torch.Tensor, guests: dict[int, tuple[int, int]], begin: int = 0, places: int = 3
+) -> list[Reply]:
     """The replies to one user, who begins in frame `begin`; guest g is there in frames guests[g]."""
     batch, here, replies, me = ContinuousBatch(*models, places, TEXT, AUDIO), {}, [], None
     for number in range(begin + len(sound)):
@@ -34,7 +35,7 @@ def among_others(models, seed: int, sound: torch.Tensor, guests: dict[int, tuple
                 here[guest] = batch.join(seed=100 + guest)
         if number == begin:
             me = batch.join(seed)
-        frames = {handle: voice(guest)[number % 40] for guest, handle in here.items()}
+        frames = {handle: voice(guest)[number % 24] for guest, handle in here.items()}
         if me is not None:
             frames[me] = sound[number - begin]
         answers = batch.step(frames)
@@ -52,9 +53,9 @@ def same(replies: list[Reply], others: list[Reply], tolerance: float) -> bool:
 
 
 COMINGS_AND_GOINGS = [
-    ({1: (5, 20), 2: (9, 30)}, 0),  # they come later
-    ({1: (0, 12), 2: (21, 99)}, 8),  # one was there before
-    ({1: (0, 9), 2: (0, 99), 3: (3, 50)}, 10),  # in a place that was used before
+    ({1: (5, 14), 2: (9, 20)}, 0),  # they come later
+    ({1: (0, 12), 2: (17, 99)}, 8),  # one was there before
+    ({1: (0, 9), 2: (0, 99), 3: (3, 25)}, 10),  # in a place that was used before
 ]
 
 

@@ -65,6 +65,7 @@ def test_a_conversation_is_taken_up_again(models, tmp_path):
 
 def test_a_conversation_moves_to_another_row(models):
     """Its tokens are the same; the sound is to the rounding of another shape. The other rows go on undisturbed."""
+
     def run(moved: bool) -> tuple[list[Reply], list[Reply]]:
         one, three = (MoshiStream(*models, seed, rows, TEXT, AUDIO) for seed, rows in ((3, 1), (40, 3)))
         for frame in sound(20):
