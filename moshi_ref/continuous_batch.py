@@ -26,8 +26,9 @@ class ContinuousBatch:
     in a stream have logits that differ by rounding (about 1e-6 of their size in float32).
     """
 
-    def __init__(self, moshi: Moshi, mimi: Mimi, places: int,
-                 text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING):
+    def __init__(
+        self, moshi: Moshi, mimi: Mimi, places: int, text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING
+    ):
         self.stream = MoshiStream(moshi, mimi, 0, places, text, audio)
         self.places = places
         self.rows: dict[int, int] = {}  # of the conversations that are there

@@ -83,17 +83,17 @@ FREE, PAUSE = -1, -2  # instead of a token: whatever the model draws; PAD or EPA
 class Script:
     """Words to put into Moshi's mouth: *what* is said is given, *when* is left to the model.
 
-    The first word begins at once. Between two words the model may only draw PAD or EPAD, and its EPAD calls for the
-    next word, so that the voice keeps its own pace. (The text-to-speech of the Delayed Streams Modeling paper, arXiv
-    2509.08753, is driven in this way.) A model that calls for nothing in `patience` frames gets the next word anyway.
-    After the last word, all is its own choice again.
+    Before each word the model may only draw PAD or EPAD, and its EPAD calls for the word: so it begins where it would
+    speak anyway, and its voice keeps its own pace. (The text-to-speech of the Delayed Streams Modeling paper, arXiv
+    2509.08753, is driven in this way.) A model that calls for nothing in `patience` frames gets the word anyway; with
+    0, the words follow each other at once. After the last word, all is the model's own choice again.
     """
 
     def __init__(self, text: str, tokenizer: TextTokenizer, patience: int = 12):
         self.words = deque(tokenizer.encode(word) for word in text.split())
         self.word: deque[int] = deque()  # what is left of the present one
         self.patience = patience
-        self.waited = patience  # frames since the last word
+        self.waited = 0  # frames since the last word
 
     def next(self, last: int) -> int:
         """What the next text token must be, or FREE or PAUSE. `last` is the text token before it."""
