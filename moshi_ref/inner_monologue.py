@@ -83,6 +83,9 @@ FREE, PAUSE = -1, -2  # instead of a token: whatever the model draws; PAD or EPA
 class Script:
     """Words to put into Moshi's mouth: *what* is said is given, *when* is left to the model.
 
+        script = Script("hello there", tokenizer)
+        reply = stream.step(frame, torch.tensor([script.next(int(stream.written))]))    # in every frame
+
     Before each word the model may only draw PAD or EPAD, and its EPAD calls for the word: so it begins where it would
     speak anyway, and its voice keeps its own pace. (The text-to-speech of the Delayed Streams Modeling paper, arXiv
     2509.08753, is driven in this way.) A model that calls for nothing in `patience` frames gets the word anyway; with

@@ -34,17 +34,17 @@ from .rq_transformer import Sampling
 
 
 def snapshot(stream: MoshiStream, row: int = 0) -> dict[str, Tensor]:
-    """A copy of all that one conversation of a stream depends on: {name: tensor}."""
-    tensors = {name: tensor[row].clone() for name, tensor in stream.state.named_tensors().items()}
+    """A copy, on the CPU, of all that one conversation of a stream depends on: {name: tensor}."""
+    tensors = {name: tensor[row] for name, tensor in stream.state.named_tensors().items()}
     tensors["generator"] = stream.generators[row].get_state()
     if stream.condition is not None:
-        tensors["condition"] = stream.condition[0].clone()
-    return tensors
+        tensors["condition"] = stream.condition[0]
+    return {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def restore(stream: MoshiStream, tensors: dict[str, Tensor], row: int = 0) -> None:
     """Put a snapshot into a row of a stream of the same models; the other rows go on undisturbed. Raises ValueError for
-    a snapshot that does not fit."""
+    a snapshot that does not fit, or whose condition is not that of the stream."""
     fitting = snapshot(stream, row)
     for name in fitting.keys() | tensors.keys():
         got, expected = (d[name].shape if name in d else None for d in (tensors, fitting))
@@ -53,11 +53,11 @@ def restore(stream: MoshiStream, tensors: dict[str, Tensor], row: int = 0) -> No
                 f"this snapshot is of another model, or of another kind of device: {name} is "
                 f"{got and tuple(got)}, expected {expected and tuple(expected)}"
             )
+    if "condition" in fitting and not torch.equal(tensors["condition"], fitting["condition"]):
+        raise ValueError("this conversation has another condition than the stream; make a stream with the same one")
     with torch.inference_mode():
         for name, tensor in stream.state.named_tensors().items():
             tensor[row] = tensors[name]
-        if "condition" in tensors:
-            stream.condition = tensors["condition"][None].to(stream.initial.device)  # one for all rows
     stream.generators[row].set_state(tensors["generator"])
 
 
@@ -111,6 +111,8 @@ def resume(path: str | Path, moshi: Moshi, mimi: Mimi) -> MoshiStream:
     text, audio = Sampling(**about["text"]), Sampling(**about["audio"])
     stream = MoshiStream(moshi, mimi, 0, text=text, audio=audio)
     start = {name.removeprefix("start."): tensor for name, tensor in tensors.items() if name.startswith("start.")}
+    if "condition" in start:
+        stream.condition = start["condition"][None].to(stream.initial.device)
     restore(stream, start)
     return stream
 

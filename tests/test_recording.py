@@ -96,6 +96,8 @@ def test_the_condition_is_part_of_the_record(tmp_path):
     mimi, condition = stream.mimi, stream.condition
     Recorder(stream).save(tmp_path / "talk.safetensors")
     assert torch.equal(resume(tmp_path / "talk.safetensors", moshi, mimi).condition, condition)
+    with pytest.raises(ValueError, match="has another condition than the stream"):
+        restore(MoshiStream(moshi, mimi, seed=0, condition="bad"), snapshot(stream))
 
 
 def test_what_does_not_fit_is_refused(models, tmp_path):

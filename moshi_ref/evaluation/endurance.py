@@ -90,8 +90,8 @@ def shares(right: list[tuple[str, bool]]) -> dict[str, str]:
 
 
 def report(found: Endured, minute: int) -> dict:
-    """The first and the last `minute` frames (after a few that do not count), and the
-    scenes of the first and the second half."""
+    """The first and the last `minute` frames (after a few that do not count), and the scenes of the first and the
+    second half."""
     warm, half = found.times[WARM_UP:], len(found.right) // 2
     return {
         "frames": len(found.times),
