@@ -11,6 +11,7 @@ Shapes: F frames; times are seconds.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,3 +75,35 @@ def tokens_to_words(tokens: Iterable[int], tokenizer: TextTokenizer,
         Word(tokenizer.decode(run).strip(), frame / frame_rate + ahead, (frame + len(run)) / frame_rate + ahead)
         for frame, run in runs
     ]
+
+
+FREE, PAUSE = -1, -2  # instead of a token: whatever the model draws; PAD or EPAD, whichever it draws
+
+
+class Script:
+    """Words to put into Moshi's mouth: *what* is said is given, *when* is left to the model.
+
+        script = Script("hello there", tokenizer)
+        reply = stream.step(frame, torch.tensor([script.next(int(stream.written))]))    # in every frame
+
+    Before each word the model may only draw PAD or EPAD, and its EPAD calls for the word: so it begins where it would
+    speak anyway, and its voice keeps its own pace. (The text-to-speech of the Delayed Streams Modeling paper, arXiv
+    2509.08753, is driven in this way.) A model that calls for nothing in `patience` frames gets the word anyway; with
+    0, the words follow each other at once. After the last word, all is the model's own choice again.
+    """
+
+    def __init__(self, text: str, tokenizer: TextTokenizer, patience: int = 12):
+        self.words = deque(tokenizer.encode(word) for word in text.split())
+        self.word: deque[int] = deque()  # what is left of the present one
+        self.patience = patience
+        self.waited = 0  # frames since the last word
+
+    def next(self, last: int) -> int:
+        """What the next text token must be, or FREE or PAUSE. `last` is the text token before it."""
+        if not self.word and self.words:
+            if last != EPAD:
+                self.waited += 1
+                return EPAD if self.waited > self.patience else PAUSE
+            self.word.extend(self.words.popleft())
+            self.waited = 0
+        return self.word.popleft() if self.word else FREE

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from .delays import delay, known, undelay
+from .inner_monologue import FREE, PAUSE
 from .mimi import Mimi, MimiState
 from .rq_transformer import ZERO, ConditionConfig, RQTransformer, RQTransformerConfig, Sampling
 from .streaming import State
-from .tokenizer import PAD
+from .tokenizer import EPAD, PAD
 from .transformer import TransformerConfig, TransformerState
 
 TEXT_SAMPLING, AUDIO_SAMPLING = Sampling(0.7, 25), Sampling(0.8, 250)  # of the released demo
@@ -182,7 +183,8 @@ class MoshiStream:
     silence (text PAD, codes -1).
 
     Args:
-        seed: of the sampling; the same seed and the same sound give the same conversation.
+        seed: of the sampling. The conversation in row b draws from a generator with seed + b: the same seed and the
+            same sound give the same conversation, whatever the other rows hear and say.
         text, audio: how tokens are drawn; the defaults are those of the released demo.
         condition: what is known about the conversations, for models that take a condition.
     """
@@ -191,7 +193,7 @@ class MoshiStream:
                  text: Sampling = TEXT_SAMPLING, audio: Sampling = AUDIO_SAMPLING, condition: str | None = None):
         self.moshi, self.mimi, self.text, self.audio = moshi.eval(), mimi.eval(), text, audio
         config, device = moshi.config.model, next(moshi.parameters()).device
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.generators = [torch.Generator(device).manual_seed(seed + row) for row in range(batch_size)]
         self.initial = torch.tensor(config.initial_tokens, device=device)  # (K,)
         self.delays = torch.tensor(moshi.config.delays, device=device)  # (K,)
         self.wait = max(moshi.config.delays)
@@ -208,25 +210,37 @@ class MoshiStream:
         index = None if condition is None else torch.tensor([config.condition.index(condition)], device=device)
         with torch.inference_mode():
             self.condition = moshi.condition(index, 1)
-        self.state = self._begin(batch_size)
+        self.state = self._begin(self.generators)
+
+    @property
+    def written(self) -> Tensor:
+        """The text token (B,) of the newest column, which the reply gives when the rest of its frame has come."""
+        return self.state.own[:, 0, -1]
 
     @torch.inference_mode()
     def restart(self, rows: Tensor) -> None:
         """Begin new conversations in `rows` (B,) bool; the others go on undisturbed."""
-        fresh = self._begin(len(rows))
+        unused = torch.Generator(self.initial.device)
+        fresh = self._begin([own if row else unused for own, row in zip(self.generators, rows.tolist(), strict=True)])
         for tensor, new in zip(self.state.tensors(), fresh.tensors(), strict=True):
             tensor[rows] = new[rows]
 
     @torch.inference_mode()
     def step(self, frame: Tensor, text: Tensor | None = None) -> Reply:
-        """The user's next 80 ms (B, 1, 1920) -> Moshi's. `text` (B,) is for putting words into its mouth: the text
-        token of the next column. Raises ValueError for a frame of another length."""
-        size = self.mimi.config.frame_size
-        if frame.shape[-1] != size:
-            raise ValueError(f"expected a frame of {size} samples, got {frame.shape[-1]}")
-        said, codes = self.step_codes(self.mimi.encode(frame, self.state.mimi, self.heard)[..., 0], text)
+        """The user's next 80 ms (B, 1, 1920) -> Moshi's. `text` (B,) int64 is for putting words into its mouth: the
+        text token of the next column, FREE, or PAUSE (see `inner_monologue.Script`). Raises ValueError for frames of
+        another shape, and for text that is out of range."""
+        expected = (len(self.generators), 1, self.mimi.config.frame_size)
+        if frame.shape != expected:
+            raise ValueError(f"expected frames of shape {expected}, got {tuple(frame.shape)}")
+        return self.answer(self.mimi.encode(frame, self.state.mimi, self.heard)[..., 0], text)
+
+    @torch.inference_mode()
+    def answer(self, heard: Tensor, text: Tensor | None = None) -> Reply:
+        """The same from the user's codes (B, K - 1 - Q)."""
+        said, codes = self.step_codes(heard, text)
         if codes.shape[1] == 0:
-            return Reply(torch.zeros_like(frame), said, codes)
+            return Reply(torch.zeros(len(codes), 1, self.mimi.config.frame_size, device=codes.device), said, codes)
         mimi, silent = self.state.mimi, codes[:, 0] == ZERO  # (B,) bool
         audio = self.mimi.decode(codes.clamp(min=0)[..., None], mimi)
         # Where Moshi has not begun, the decoder must not have begun either.
@@ -236,20 +250,20 @@ class MoshiStream:
 
     @torch.inference_mode()
     def step_codes(self, heard: Tensor, text: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same without sound: the user's codes (B, K - 1 - Q) -> Moshi's text (B,) and codes (B, Q)."""
-        state = self.state
+        """The same without any sound: the user's codes (B, K - 1 - Q) -> Moshi's text (B,) and codes (B, Q)."""
+        state, allowed = self.state, None if text is None else self._allowed(text)
         push(state.user, heard)
-        self._predict(state, text)
+        self._predict(state, self.generators, allowed)
         index = self.delays[: self.spoken].view(1, -1, 1).expand(len(heard), -1, 1)
         frame = state.own.gather(2, index)[..., 0]  # (B, 1 + Q): each stream at the frame that is complete
         ready = state.steps[:, None] > self.wait
         return frame[:, 0].where(ready[:, 0], PAD), frame[:, 1:].where(ready, ZERO)
 
     @torch.inference_mode()
-    def _begin(self, batch_size: int) -> ConversationState:
-        """New conversations. Column 0 depends on nothing but the initial tokens: it is predicted now,
-        before the user is heard."""
-        model = self.moshi.model
+    def _begin(self, generators: list[torch.Generator]) -> ConversationState:
+        """New conversations, one for each generator. Column 0 depends on nothing but the initial tokens: it is
+        predicted now, before the user is heard."""
+        model, batch_size = self.moshi.model, len(generators)
         state = ConversationState(
             model.initial_state(batch_size),
             None if model.config.depth is None else model.depth.initial_state(batch_size),
@@ -258,17 +272,30 @@ class MoshiStream:
             self.delays.new_zeros(batch_size, self.spoken, self.wait + 1),
             self.delays.new_zeros(batch_size, self.heard, self.wait + 1),
         )
-        self._predict(state)
+        self._predict(state, generators)
         return state
 
-    def _predict(self, state: ConversationState, text: Tensor | None = None) -> None:
-        """Predict the next column from the last one; its text may be given."""
+    def _predict(self, state: ConversationState, generators: list[torch.Generator],
+                 allowed: Tensor | None = None) -> None:
+        """Predict the next column from the last one, with a text token that is allowed (B, V_text)."""
         index = (self.wait - self.delays[self.spoken :]).view(1, -1, 1).expand(len(state.steps), -1, 1)
         user = state.user.gather(2, index)[..., 0]  # (B, K - 1 - Q): each stream as late as its delay
         column = torch.cat([state.own[..., -1], user], dim=1)  # (B, K)
         before = state.steps[:, None] - 1 < self.delays  # (B, K): the delayed stream has not begun
         column = torch.where(before, self.initial, column)
         z = self.moshi.model.context(column[..., None], state.temporal, self.condition)  # (B, 1, D)
-        column = self.moshi.model.sample_column(z, self.text, self.audio, self.generator, text, state.depth)
+        column = self.moshi.model.sample_column(z, self.text, self.audio, generators, allowed, state.depth)
         push(state.own, column)
         state.steps += 1
+
+    def _allowed(self, text: Tensor) -> Tensor:
+        """Which text tokens (B, V_text) may come where `text` (B,) is a token, FREE or PAUSE."""
+        vocabulary = self.moshi.config.model.text_vocabulary
+        if text.shape != (len(self.generators),) or text.min() < PAUSE or text.max() >= vocabulary:
+            raise ValueError(
+                f"expected {len(self.generators)} text tokens below {vocabulary}, or {FREE} (any) or {PAUSE} (PAD or "
+                f"EPAD), got {text.tolist()}"
+            )
+        wish, token = text.to(self.initial.device)[:, None], torch.arange(vocabulary, device=self.initial.device)
+        silent = (token == PAD) | (token == EPAD)
+        return (wish == token) | (wish == FREE) | ((wish == PAUSE) & silent)

@@ -18,7 +18,8 @@ E depth width, V entries.
 """
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +85,19 @@ class Sampling:
 
     temperature: float
     top_k: int
+
+
+Generators = torch.Generator | Sequence[torch.Generator] | None  # one for all rows of a batch, or one for each row
+
+
+def exponential_noise(rows: int, count: int, generator: Generators, device: torch.device) -> Tensor:
+    """Noise (rows, count) for `sample`. What a row gets from a generator of its own does not depend on the others."""
+    noise = torch.empty(rows, count, device=device)
+    if not isinstance(generator, Sequence):
+        return noise.exponential_(generator=generator)
+    for row, own in zip(noise, generator, strict=True):
+        row.exponential_(generator=own)
+    return noise
 
 
 class Embedding(nn.Embedding):
@@ -191,17 +205,23 @@ class RQTransformer(nn.Module):
         return torch.stack([head(z).softmax(-1) for head in self.extra_heads], dim=2)
 
     def sample_column(self, z: Tensor, text: Sampling, audio: Sampling,
-                      generator: torch.Generator | None = None, said: Tensor | None = None,
+                      generator: Generators = None, allowed: Tensor | None = None,
                       state: TransformerState | None = None) -> Tensor:
-        """Draw the next column from z (B, 1, D): text first, unless it is given as `said` (B,), then code after
-        code -> (B, 1 + Q). `state` is that of the Depth Transformer; its content does not matter, because each
-        column overwrites it, but having it already saves making it."""
-        column = [sample(self.text_head(z)[:, 0], text.temperature, text.top_k, generator) if said is None else said]
+        """Draw the next column from z (B, 1, D): text first, then code after code -> (B, 1 + Q). `allowed` (B, V_text)
+        bool says which text tokens may come, by default all. `state` is that of the Depth Transformer; its content
+        does not matter, because each column overwrites it, but having it already saves making it."""
+        c = self.config
+        counts = [min(text.top_k, c.text_vocabulary)] + c.predicted * [min(audio.top_k, c.entries)]
+        noise = exponential_noise(len(z), sum(counts), generator, z.device).split(counts, dim=1)  # (B, top_k) each
+        logits = self.text_head(z)[:, 0]  # (B, V_text)
+        if allowed is not None:
+            logits = logits.masked_fill(~allowed, -math.inf)
+        column = [sample(logits, text.temperature, text.top_k, noise=noise[0])]
         if self.config.depth is not None:
             state = self.depth.initial_state(len(z)) if state is None else state
             every = self.depth_in(z.expand(-1, self.config.predicted, -1))  # (B, Q, E)
             for q, (embedding, step) in enumerate(zip(self.before, every.split(1, dim=1), strict=True)):
                 hidden = step + embedding(column[-1])[:, None]  # (B, 1, E)
                 logits = self.audio_heads(self.depth(hidden, state, q), q)[:, 0]  # (B, V)
-                column.append(sample(logits, audio.temperature, audio.top_k, generator))
+                column.append(sample(logits, audio.temperature, audio.top_k, noise=noise[1 + q]))
         return torch.stack(column, dim=1)

@@ -20,17 +20,24 @@ class State:
     """Base class of the state dataclasses. Fields are tensors (B, ...), states, or lists of these; nothing else is
     remembered, so that copies of the tensors are a copy of the state."""
 
-    def tensors(self) -> list[Tensor]:
-        """All tensors of this state and of the states inside it."""
-        found = []
+    def named_tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        """All tensors of this state and of the states inside it, by names such as "mimi.encoder.parts.0.previous"."""
+        found = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            for part in value if isinstance(value, list) else [value]:
+            parts = {f"{prefix}{field.name}": value}
+            if isinstance(value, list):
+                parts = {f"{prefix}{field.name}.{index}": part for index, part in enumerate(value)}
+            for name, part in parts.items():
                 if isinstance(part, Tensor):
-                    found.append(part)
+                    found[name] = part
                 elif isinstance(part, State):
-                    found.extend(part.tensors())
+                    found |= part.named_tensors(f"{name}.")
         return found
+
+    def tensors(self) -> list[Tensor]:
+        """The same without the names."""
+        return list(self.named_tensors().values())
 
     @torch.no_grad()
     def reset(self, rows: Tensor | None = None) -> None:

@@ -294,10 +294,12 @@ class Transformer(nn.Module):
         return rotations(position, c.dim // c.heads, c.rope_period) if c.rope_period else None
 
 
-def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator | None = None) -> Tensor:
+def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator | None = None,
+           noise: Tensor | None = None) -> Tensor:
     """Draw a token from logits (..., V) -> (...). Temperature 0 takes the likeliest token; otherwise
-    one of the `top_k` likeliest is drawn in proportion to softmax(logits / temperature). Raises ValueError
-    for a negative temperature or a top_k below 1."""
+    one of the `top_k` likeliest is drawn in proportion to softmax(logits / temperature). Exponential `noise`
+    (..., min(top_k, V)) may be given; if not, it comes from the generator. Raises ValueError for a negative
+    temperature or a top_k below 1."""
     if not temperature >= 0 or top_k < 1:
         raise ValueError(f"expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if temperature == 0:
@@ -305,6 +307,6 @@ def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Gene
     values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)  # (..., k)
     # The Gumbel-max trick: with exponential noise, argmax(values / temperature - log(noise)) is one draw from the
     # softmax, without leaving the device.
-    noise = torch.empty_like(values).exponential_(generator=generator).log_()
-    choice = torch.sub(values, noise, alpha=temperature).argmax(-1, keepdim=True)  # (..., 1)
+    noise = torch.empty_like(values).exponential_(generator=generator) if noise is None else noise
+    choice = torch.sub(values, noise.log(), alpha=temperature).argmax(-1, keepdim=True)  # (..., 1)
     return tokens.gather(-1, choice)[..., 0]

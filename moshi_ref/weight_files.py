@@ -4,6 +4,7 @@
     headers      what is in these files: names, shapes, and which file
     read         the numbers of some of them, in memory of their own
     mapped       one of them without memory of its own
+    write        weights into files of a folder
 
 Tables of embeddings are best mapped, because a stream reads few of their rows. All others are best read: a stream
 copies them into the order that it reads fastest (`fast_layouts.py`), and what was mapped would stay in memory beside.
@@ -16,7 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .fast_layouts import pages
@@ -54,6 +57,8 @@ def read_json(path: Path) -> dict:
     return description
 
 
+INDEX = "model.safetensors.index.json"  # which of several files holds which tensor
+WRITTEN = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")  # what `write` calls its files
 MIMI_FILE, MOSHI_FILE = "tokenizer-e351c8d8-checkpoint125.safetensors", "model.safetensors"  # in their repositories
 SIGN = {Mimi: "seanet", Moshi: "dim", Helium: "hidden_size"}  # an entry that only this description has
 
@@ -78,9 +83,9 @@ def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
             description = read_json(fetch(name)) if name else {}
         elif kind is Moshi:
             main = description.get("moshi_name", MOSHI_FILE)
-        elif kind is Helium:
-            index = fetch("model.safetensors.index.json")
-    names = sorted(set(read_json(index)["weight_map"].values())) if index else [main]
+    if "class" in description or kind is Helium:
+        index = fetch(INDEX)
+    names = files_of(index) if index else [main]
     files = [fetch(name) for name in names]
     if None in files or not (description or kind in RELEASED):
         missing = names[files.index(None)] if config else "config.json"
@@ -89,6 +94,14 @@ def find(kind: type[nn.Module], where: str | Path) -> tuple[list[Path], dict]:
             f"moshi_ref.checkpoints.save, or a folder, a file or a hub repository that was released by Kyutai"
         )
     return files, description
+
+
+def files_of(index: Path) -> list[str]:
+    """The files that an index names."""
+    try:
+        return sorted(set(read_json(index)["weight_map"].values()))
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"{index} is damaged: expected an entry 'weight_map'; fetch it again") from error
 
 
 def headers(files: Sequence[Path]) -> dict[str, tuple[Path, Tensor]]:
@@ -135,3 +148,32 @@ def mapped(path: Path, name: str) -> Tensor:
     """The tensor as it lies in the file: what is never read takes no memory."""
     with safe_open(path, framework="pt") as file:
         return file.get_tensor(name)
+
+
+def write(weights: dict[str, Tensor], folder: Path, largest: int) -> None:
+    """Write model.safetensors; or, where that would have more than `largest` bytes of weights, several files and an
+    index. A single tensor is never cut. What an earlier call left in the folder goes.
+
+    Files are written aside and renamed: they may be those that these very weights are mapped from. Several files
+    cannot be exchanged at once. Meanwhile there is no index, so that a program that is stopped here leaves a folder
+    that is refused, and never one with old and new weights.
+    """
+    split = split_torch_state_dict_into_shards(
+        weights, filename_pattern="model{suffix}.safetensors", max_shard_size=largest
+    )
+    for name, held in split.filename_to_tensors.items():
+        save_file({key: weights[key] for key in held}, folder / f"{name}.part", {"format": "pt"})
+    index = folder / INDEX
+    if split.is_sharded:
+        index.unlink(missing_ok=True)
+    for name in split.filename_to_tensors:
+        (folder / f"{name}.part").replace(folder / name)
+    if split.is_sharded:
+        content = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        index.with_suffix(".part").write_text(json.dumps(content, indent=1) + "\n")
+        index.with_suffix(".part").replace(index)
+    else:
+        index.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if WRITTEN.fullmatch(path.name) and path.name not in split.filename_to_tensors:
+            path.unlink()

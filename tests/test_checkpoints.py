@@ -9,7 +9,7 @@ from conftest import tiny_helium, tiny_mimi, tiny_transformer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from moshi_ref import checkpoints
+from moshi_ref import checkpoints, kyutai_names
 from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
 from moshi_ref.helium import Helium
 from moshi_ref.mimi import Mimi, MimiConfig
@@ -155,6 +155,117 @@ def test_a_description_of_a_larger_model(folder):
         load_mimi(folder)
 
 
+# --- Several files ----------------------------------------------------------------------------------------
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_large_weights_are_cut_into_several_files(name, tmp_path, monkeypatch):
+    model, loads = MODELS[name][0](), MODELS[name][1]
+    monkeypatch.setattr(checkpoints, "LARGEST", 20_000)
+    save(model, tmp_path)
+    files = sorted(tmp_path.glob("*.safetensors"))
+    count = len(files)
+    assert count > 2 and [path.name for path in files] == [
+        f"model-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)
+    ]
+    held = [load_file(path) for path in files]
+    assert all(len(part) == 1 or sum(t.nbytes for t in part.values()) <= 20_000 for part in held)
+    index = json.loads((tmp_path / INDEX).read_text())
+    expected = {key: path.name for path, part in zip(files, held, strict=True) for key in part}
+    assert index["weight_map"] == expected and expected.keys() == model.state_dict().keys()
+    assert index["metadata"]["total_size"] == sum(value.nbytes for value in model.state_dict().values())
+    loaded = loads(tmp_path)
+    assert_same(model, loaded)
+    save(loaded, tmp_path)  # over the files that its tables are mapped from
+    for again in (loaded, loads(tmp_path)):
+        assert_same(model, again)
+    assert names(tmp_path) == {"config.json", INDEX, *(path.name for path in files)}
+
+
+def test_no_file_of_the_repository_is_too_large():
+    assert checkpoints.LARGEST + 2**19 < 16 * 2**20  # room for the header
+
+
+def test_an_earlier_save_leaves_nothing_behind(tmp_path, monkeypatch):
+    """One file, several, fewer, and one again, beside files that are none of its business."""
+    others = {"README.md", "tokenizer.model", "mimi.safetensors", "config.json"}
+    for other in others:
+        (tmp_path / other).write_text("mine")
+    for largest in (10**9, 5000, 20_000, 10**9):
+        model = small_moshi()
+        monkeypatch.setattr(checkpoints, "LARGEST", largest)
+        save(model, tmp_path)
+        assert_same(model, load_moshi(tmp_path))
+        several = largest < 10**9
+        assert (INDEX in names(tmp_path)) == several and ("model.safetensors" in names(tmp_path)) != several
+    assert names(tmp_path) == others | {"model.safetensors"}
+
+
+def test_a_save_that_is_stopped_never_leaves_old_and_new_weights_together(tmp_path, monkeypatch):
+    """Every rename is the last one once; what is found then is all old, all new, or refused."""
+    old, new, rename_to = small_moshi(), small_moshi(), Path.replace
+    for before, after in ((10**9, 5000), (5000, 10**9), (5000, 5000), (5000, 20_000), (10**9, 10**9)):
+        for stop in range(100):
+            folder, left = tmp_path / f"{before} {after} {stop}", [stop]
+
+            def replace(path: Path, target: Path, left=left) -> Path:
+                if left[0] == 0:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+                return rename_to(path, target)
+
+            monkeypatch.setattr(checkpoints, "LARGEST", before)
+            save(old, folder)
+            monkeypatch.setattr(checkpoints, "LARGEST", after)
+            with monkeypatch.context() as stopped:
+                stopped.setattr(Path, "replace", replace)
+                try:
+                    save(new, folder)
+                    break
+                except KeyboardInterrupt:
+                    pass
+            try:
+                found = load_moshi(folder).state_dict()
+            except FileNotFoundError as error:
+                assert before == 5000 and after != 10**9 and "no model.safetensors in" in str(error)
+                continue
+            whole = [all(torch.equal(found[k], v) for k, v in m.state_dict().items()) for m in (old, new)]
+            assert any(whole)
+        assert stop > 0
+
+
+def test_a_file_of_several_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LARGEST", 20_000)
+    save(small_moshi(), tmp_path)
+    file = sorted(tmp_path.glob("*.safetensors"))[1]
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=f"no {file.name} in"):
+        load_moshi(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"weight_map": 3}'])
+def test_a_damaged_index(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LARGEST", 20_000)
+    save(small_moshi(), tmp_path)
+    (tmp_path / INDEX).write_text(text)
+    with pytest.raises(ValueError, match="index.json is damaged"):
+        load_moshi(tmp_path)
+
+
+def test_the_official_programs_get_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LARGEST", 5000)
+    save(small_moshi(), tmp_path)
+    save(small_moshi(), tmp_path, kyutai=True)
+    assert names(tmp_path) == {"config.json", "model.safetensors"}
+
+
 # --- Files that Kyutai released ---------------------------------------------------------------------------
 
 
@@ -216,7 +327,7 @@ def test_mimi_and_moshi_in_one_folder(tmp_path):
 @pytest.mark.parametrize("nested", [False, True], ids=["transformers 4", "transformers 5"])
 def test_a_helium_in_several_files(nested, tmp_path):
     model = Helium(tiny_helium())
-    weights = checkpoints.to_theirs(Helium, model.state_dict())
+    weights = kyutai_names.to_theirs(Helium, model.state_dict())
     files = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(weights)}
     for file in set(files.values()):
         part = {name: weights[name].contiguous() for name in weights if files[name] == file}
@@ -245,10 +356,10 @@ def test_a_helium_in_several_files(nested, tmp_path):
 def test_as_many_tensors_as_in_the_released_files(kind, config, tensors, numbers):
     with torch.device("meta"):
         state = kind(config).state_dict()
-    theirs = checkpoints.to_theirs(kind, state)
+    theirs = kyutai_names.to_theirs(kind, state)
     assert len(theirs) == tensors and sum(value.numel() for value in theirs.values()) == numbers
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    back = checkpoints.to_ours(kind, theirs, shapes)
+    back = kyutai_names.to_ours(kind, theirs, shapes)
     assert {name: tuple(value.shape) for name, value in back.items()} == shapes
 
 

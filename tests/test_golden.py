@@ -130,7 +130,7 @@ def test_moshi_in_conversation(files, name, forced, tmp_path):
     stream = MoshiStream(moshi, mimi, 0, 2, GREEDY, GREEDY)
     if name == "conditioned":
         stream.condition = moshi.condition(condition_of(moshi, name), 2)
-        stream.state = stream._begin(2)
+        stream.state = stream._begin(stream.generators)
     said = []
     for call, heard in enumerate(values["user"].unbind(-1)):
         text = values["forced_text"][:, call + 1] if forced else None

@@ -1,15 +1,17 @@
 """Moshi over whole grids and in real time."""
 
+import gc
 from dataclasses import replace
 
 import pytest
 import torch
 
+from moshi_ref.inner_monologue import FREE, PAUSE, Script, tokens_to_words
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import Moshi, MoshiConfig, MoshiStream
 from moshi_ref.rq_transformer import ConditionConfig, Sampling
 from moshi_ref.seanet import SEANetConfig
-from moshi_ref.tokenizer import PAD
+from moshi_ref.tokenizer import EPAD, PAD
 from moshi_ref.transformer import TransformerConfig
 
 GREEDY = Sampling(0.0, 1)
@@ -202,6 +204,55 @@ def test_words_can_be_put_into_its_mouth():
     assert reply.text == 9  # one frame later, because of the delay
 
 
+@pytest.mark.parametrize("audio", [GREEDY, Sampling(0.8, 250)], ids=["greedy", "drawn"])
+def test_only_silence_may_be_drawn_in_a_pause(audio):
+    """In one row; in the others, every token may still come, and comes as if there were no pause beside it."""
+    moshi, mimi = small_moshi(), small_mimi()
+
+    def tokens(pause: bool) -> torch.Tensor:
+        stream = MoshiStream(moshi, mimi, 0, 2, Sampling(1.5, 25), audio)
+        wish = torch.tensor([PAUSE, FREE]) if pause else None
+        replies = [stream.step_codes(torch.full((2, Q), f % 16), wish) for f in range(60)]
+        return torch.stack([text for text, _ in replies[1:]], -1)  # (B, F)
+
+    paused, free = tokens(True), tokens(False)
+    assert set(paused[0].tolist()) == {PAD, EPAD} and torch.equal(paused[1], free[1])
+    assert len(set(free[0].tolist())) > 5
+
+
+@pytest.mark.parametrize("text", [[20], [-3], [5, 5]])
+def test_text_that_cannot_be_said_is_refused(text):
+    stream = MoshiStream(small_moshi(), small_mimi(), seed=0)
+    before = [tensor.clone() for tensor in stream.state.tensors()]
+    with pytest.raises(ValueError, match="expected 1 text tokens below 20, or -1 .any. or -2"):
+        stream.step_codes(torch.zeros(1, Q, dtype=torch.long), torch.tensor(text))
+    assert all(torch.equal(a, b) for a, b in zip(before, stream.state.tensors(), strict=True))
+
+
+@pytest.mark.parametrize("patience", [0, 3, 1000])
+def test_a_script_is_said_word_for_word(patience, tokenizer):
+    """A model that knows nothing says it too: only when is its own choice, between PAD and EPAD."""
+    small = small_moshi().config
+    moshi = Moshi(replace(small, model=replace(small.model, text_vocabulary=len(tokenizer)))).eval()
+    stream = MoshiStream(moshi, small_mimi(), 0, text=Sampling(5.0, 250))
+    text, written = "seven plus five is twelve", []
+    script = Script(text, tokenizer, patience)
+    while script.words or script.word:
+        stream.step(torch.zeros(1, 1, 1920), torch.tensor([script.next(int(stream.written))]))
+        written.append(int(stream.written))
+    assert script.next(written[-1]) == FREE
+    assert " ".join(word.text for word in tokens_to_words(written, tokenizer)) == text
+    words, frame = [tokenizer.encode(word) for word in text.split()], 0
+    for word in words:
+        pause = written[frame:].index(word[0])
+        assert written[frame : frame + pause] == [PAD] * (pause - 1) + [EPAD] and pause - 1 <= patience
+        assert written[frame + pause : frame + pause + len(word)] == word
+        frame += pause + len(word)
+    assert frame == len(written)
+    if patience == 0:
+        assert frame == sum(len(word) + 1 for word in words)
+
+
 def test_a_condition_is_heeded_by_models_that_take_one():
     plain = small_moshi()
     with pytest.raises(ValueError, match="takes no condition"):
@@ -221,16 +272,30 @@ def test_a_condition_is_heeded_by_models_that_take_one():
 
 
 def test_a_frame_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="1920 samples, got 960"):
+    with pytest.raises(ValueError, match=r"frames of shape \(1, 1, 1920\), got \(1, 1, 960\)"):
         MoshiStream(small_moshi(), small_mimi(), seed=0).step(torch.zeros(1, 1, 960))
 
 
-def test_the_state_does_not_grow():
+def alive() -> int:
+    """Bytes of all tensors that Python knows of."""
+    gc.collect()
+    return sum(item.nbytes for item in gc.get_objects() if type(item) in (torch.Tensor, torch.nn.Parameter))
+
+
+def test_nothing_grows_in_a_long_conversation():
+    """Noise and silence in turns, far beyond every context; then the language model alone, for longer."""
     stream = MoshiStream(small_moshi(), small_mimi(), seed=0)
-    before = [(t.data_ptr(), t.shape) for t in stream.state.tensors()]
-    for _ in range(20):
-        stream.step(torch.zeros(1, 1, 1920))
-    assert before == [(t.data_ptr(), t.shape) for t in stream.state.tensors()]
+    state = [(t.data_ptr(), t.shape) for t in stream.state.tensors()]
+    sizes, heard = [], torch.zeros(1, Q, dtype=torch.long)
+    for number in range(150):
+        stream.step(0.1 * torch.randn(1, 1, 1920) * (number // 30 % 2))
+        if number in (70, 149):
+            sizes.append(alive())
+    for number in range(500):
+        stream.step_codes(heard.fill_(number % 16))
+    sizes.append(alive())
+    assert state == [(t.data_ptr(), t.shape) for t in stream.state.tensors()]
+    assert len(set(sizes)) == 1
 
 
 def test_gradients_reach_every_parameter():
