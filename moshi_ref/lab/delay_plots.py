@@ -19,14 +19,14 @@ THROUGH_Z, IN_THE_COLUMN = 1, 2  # how a prediction sees a token
 
 
 def shifted(panels: Mapping[str, Sequence[Sequence]], streams: Sequence[str], marked: Sequence[int | None],
-            dark: int = 0, xlabel: str = "column") -> Picture:  # fmt: skip
+            xlabels: Sequence[str], dark: int = 0) -> Picture:  # fmt: skip
     """Small grids of numbers, one panel each: rows are streams, and a cell says which frame its token belongs to, or is
     INITIAL (hatched) or LOST (crossed). In each panel, the cells of one frame, in `marked`, have a thick edge; row
     number `dark` is dark."""
     widths = [len(rows[0]) for rows in panels.values()]
     figure = Picture(10, 1.0 + 0.34 * len(streams))
     every = figure.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
-    for axes, (title, rows), frame in zip(every, panels.items(), marked, strict=True):
+    for axes, (title, rows), frame, xlabel in zip(every, panels.items(), marked, xlabels, strict=True):
         for y, row in enumerate(rows):
             for x, value in enumerate(row):
                 _cell(axes, x, y, value, y == dark, not isinstance(value, str) and value == frame)
@@ -55,8 +55,8 @@ def _cell(axes: Axes, x: int, y: int, value, dark: bool, marked: bool) -> None:
 def visible(views: Mapping[str, tuple[Tensor, Tensor]], targets: Sequence[tuple[int, int, int]],
             names: Sequence[str]) -> Picture:  # fmt: skip
     """What a prediction sees, one column of panels each. Above as the model gets it, below the same tokens in their
-    frames. views: two grids (K, F) of 0, THROUGH_Z (dark) or IN_THE_COLUMN (hatched); NaN where a grid has no token.
-    targets: stream, column and frame of the token that is predicted, which has a cross."""
+    frames. views: two grids (K, F) of 0, THROUGH_Z (dark) or IN_THE_COLUMN (hatched); NaN, a dot, where a grid has no
+    token. targets: stream, column and frame of the token that is predicted, which has a cross."""
     figure = Picture(10, 1.3 + 0.42 * len(names))
     panels = figure.subplots(2, len(views), sharey=True, squeeze=False)
     for number, ((title, grids), (stream, *places)) in enumerate(zip(views.items(), targets, strict=True)):
@@ -68,6 +68,8 @@ def visible(views: Mapping[str, tuple[Tensor, Tensor]], targets: Sequence[tuple[
                 edge = INK if hatch else "white"
                 axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=face, hatch=hatch, edgecolor=edge,
                                          linewidth=0.6))  # fmt: skip
+                if np.isnan(how):
+                    axes.text(x, y, INITIAL, ha="center", va="center", color="0.6")
             axes.plot(place, stream, "X", color=SECOND, markersize=9, zorder=3)
             axes.set(xlim=(-0.6, grid.shape[1] - 0.4), ylim=(len(names) - 0.4, -0.6), xticks=range(grid.shape[1]))
             axes.set_xlabel(label, fontsize=8)
@@ -138,7 +140,7 @@ def latencies(delays: Mapping[str, int], frame_ms: int = 80, limit: float | None
     axes.set(xlim=(0, 1.18 * frame_ms * (1 + max(delays.values()))))
     axes.set_xlabel("milliseconds", fontsize=8)
     axes.invert_yaxis()
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
     _tidy(axes)
     return figure
 
