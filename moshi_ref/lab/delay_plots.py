@@ -99,7 +99,7 @@ def stream_bits(models: Mapping[str, Tensor], streams: Sequence[str], known: Map
     if uniform is not None:
         axes.axhline(uniform, color="0.4", linestyle=":", linewidth=1.2, label="uniform guess")
     axes.set_xticks(places, streams, fontsize=8)
-    axes.set_ylabel("bits")
+    axes.set_ylabel("bits", fontsize=8)
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     _tidy(axes)
     return figure
@@ -115,8 +115,9 @@ def bits_and_latency(models: Mapping[str, Mapping[str, tuple[float, float]]], fl
             axes.annotate(label, place, (0, 7 if index else -14), textcoords="offset points", fontsize=7.5,
                           ha="center", color=colour)  # fmt: skip
     axes.axhline(floor, color="0.55", linestyle=(0, (2, 2)), linewidth=1)
-    axes.text(axes.get_xlim()[1], floor, "entropy ", fontsize=8, ha="right", va="bottom", color="0.3")
-    axes.set(xlabel="latency, ms", ylabel="bits a frame")
+    axes.text(1, floor, "entropy", fontsize=8, ha="right", va="top", color="0.3", transform=axes.get_yaxis_transform())
+    axes.set_xlabel("latency, ms", fontsize=8)
+    axes.set_ylabel("bits a frame", fontsize=8)
     axes.margins(0.12, 0.2)
     axes.legend(fontsize=8, frameon=False)
     _tidy(axes)
