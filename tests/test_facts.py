@@ -10,7 +10,7 @@ from moshi_ref.corpus.facts import ABOUT, FACTS, HELD_OUT, JOB, NATURE, PEOPLE, 
 from moshi_ref.evaluation.intervals import wilson
 
 VILLAGE_HASH = 0x6DBA5978C71818A3
-RELATIONS = {fact.relation for fact in FACTS}
+RELATIONS = sorted({fact.relation for fact in FACTS}, key=lambda relation: relation.name)
 
 
 def test_how_many_there_are():
