@@ -66,9 +66,12 @@ class ContinuousBatch:
         size, device = self.stream.mimi.config.frame_size, self.stream.initial.device
         sound = torch.zeros(self.places, 1, size, device=device)
         for handle, frame in frames.items():
-            if frame.shape != (1, size) or not frame.isfinite().all():
+            if frame.shape != (1, size):
+                raise ValueError(f"expected samples (1, {size}) from conversation {handle}, got {tuple(frame.shape)}")
+            if not frame.isfinite().all():
                 raise ValueError(
-                    f"expected finite samples (1, {size}) from conversation {handle}, got {tuple(frame.shape)}"
+                    f"expected finite samples from conversation {handle}, got some that are NaN or infinite; "
+                    "send silence instead"
                 )
             sound[self.row(handle)] = frame
         wishes = torch.full((self.places,), FREE, device=device) if text else None

@@ -105,8 +105,8 @@ def resume(path: str | Path, moshi: Moshi, mimi: Mimi) -> MoshiStream:
         for part in expected:
             if got[part] != expected[part]:
                 raise ValueError(
-                    f"{path} was recorded with another {type(model).__name__}: its {part} was "
-                    f"{expected[part]}, this one's is {got[part]}; load the model that the conversation was held with"
+                    f"{path} was recorded with another {type(model).__name__}: expected as its {part} "
+                    f"{expected[part]}, got {got[part]}; load the model that the conversation was held with"
                 )
     text, audio = Sampling(**about["text"]), Sampling(**about["audio"])
     stream = MoshiStream(moshi, mimi, 0, text=text, audio=audio)

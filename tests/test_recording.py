@@ -106,11 +106,11 @@ def test_what_does_not_fit_is_refused(models, tmp_path):
     with pytest.raises(FileNotFoundError, match="no file .*talk.safetensors; expected a recording"):
         resume(path, moshi, mimi)
     Recorder(MoshiStream(moshi, mimi, seed=0)).save(path)
-    with pytest.raises(ValueError, match="with another Moshi: its weights was"):
+    with pytest.raises(ValueError, match="with another Moshi: expected as its weights"):
         resume(path, small_moshi(), mimi)
-    with pytest.raises(ValueError, match="with another Moshi: its config was"):
+    with pytest.raises(ValueError, match="with another Moshi: expected as its config"):
         resume(path, small_moshi(acoustic=2), mimi)
-    with pytest.raises(ValueError, match="with another Mimi: its weights was"):
+    with pytest.raises(ValueError, match="with another Mimi: expected as its weights"):
         resume(path, moshi, small_mimi())
     with pytest.raises(ValueError, match=r"another model.*: own is \(4, 2\), expected \(4, 3\)"):
         taken = snapshot(MoshiStream(moshi, mimi, seed=0))
