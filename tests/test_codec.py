@@ -98,7 +98,7 @@ def test_sources_are_drawn_by_their_weights():
 def test_losses_are_finite_and_their_weighted_sum_is_minimised(step, recipe):
     losses = codec_task(recipe).losses(step, random.Random(0))
     assert all(value.ndim == 0 and value.isfinite() for value in losses.values())
-    names = ("mel", "wave", "adversarial", "features", "commitment", "distillation")
+    names = ("mel", "envelope", "wave", "adversarial", "features", "commitment", "distillation")
     weighted = sum(getattr(recipe, name) * losses[name] for name in names if name in losses)
     torch.testing.assert_close(losses["loss"], weighted + losses.get("discriminator", 0.0))
     assert 0 <= losses["distillation"] <= 2

@@ -3,7 +3,8 @@
     python -m moshi_ref train mimi --variant no-split --seed 1
 
 Every variant hears the same crops in the same order, for fewer steps than Mimi itself. Only the first stage of the
-training is run, in which everything learns.
+training is run, in which everything learns. Another seed means other weights at the start and other crops of the same
+utterances.
 """
 
 from dataclasses import replace
@@ -25,13 +26,13 @@ VARIANTS: dict[str, tuple[MimiConfig, dict]] = {
     "no-split-no-distillation": (ONE_STACK, {"distillation": 0.0}),
     "no-transformers": (NO_TRANSFORMERS, {}),
     "no-skipping": (ALL, {"skipped": 0.0}),  # of the quantizer, for half of the sequences
-    "adversarial-only": (ALL, {"mel": 0.0, "wave": 0.0, "adversarial": 1.0, "features": 4.0}),
+    "adversarial-only": (ALL, {"mel": 0.0, "envelope": 0.0, "wave": 0.0, "adversarial": 1.0, "features": 4.0}),
 }
 
 
 def train_variant(name: str, profile: Profile, folder: Path, seed: int, human: Path | None) -> Mimi:
     """Train one of `VARIANTS` into `folder`; see `training.recipes.train_mimi`."""
     config, changes = VARIANTS[name]
-    task = new_codec(config, heard(profile, seed, human), replace(profile.mimi, **changes), seed)
+    task = new_codec(config, heard(profile, 0, human), replace(profile.mimi, **changes), seed)
     train(task, folder, profile.variant_steps, seed)
     return keep(task, folder)

@@ -3,15 +3,17 @@
 The losses of a batch of short crops:
 
     mel           the mel spectrograms of original and output should agree, at five resolutions
+    envelope      each band of the output should get louder and softer with the original's
     wave          L1 between the samples
     adversarial   the discriminator should take the output for an original
     features      the discriminator's layers should see the same in both
     commitment    the encoder stays near the codebook entries
     distillation  the quantized semantic latent, seen through a linear projection, points where the teacher points
 
-The first four are about the sound, and the balancer weighs them against each other. Kyutai compared a training with
-all of them to one without `mel` and `wave`; listeners liked the second far better, and measures of fidelity the first
-(sections 3.3.1 and 5.2, Table 4). A small model on a small machine learns little without `mel`.
+The first five are about the sound, and the balancer weighs them against each other. Kyutai compared a training with
+reconstruction losses to one without; listeners liked the second far better, and measures of fidelity the first
+(sections 3.3.1 and 5.2, Table 4). A small model on a small machine learns little without `mel`, and is understood
+better with `envelope`, which is not in the paper.
 
 Besides: the quantizer is left out for half of the sequences, so that the decoder learns from clean latents too; a
 random number of codebooks is used (quantizer dropout), so that a few of them are worth something without the others;
@@ -48,6 +50,7 @@ from .discriminator import (
 )
 from .distillation import PhoneTeacher, Teacher, distillation
 from .distribution import share
+from .envelope_loss import EnvelopeLoss
 from .mel_loss import MelLoss
 
 
@@ -64,6 +67,7 @@ class CodecRecipe:
     distillation: float = 1.0  # 0: without a teacher
     # Weights of the losses of the sound, for the balancer; 0 leaves one out.
     mel: float = 1.0
+    envelope: float = 0.5
     wave: float = 0.1
     adversarial: float = 0.0
     features: float = 0.0
@@ -71,7 +75,7 @@ class CodecRecipe:
     discriminator: DiscriminatorConfig = DiscriminatorConfig(filters=8, windows=(1024, 512, 256))
 
 
-BALANCED = ("mel", "wave", "adversarial", "features")
+BALANCED = ("mel", "envelope", "wave", "adversarial", "features")
 AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is kept of them
 
 
@@ -133,6 +137,7 @@ class CodecTask:
             "balancer": self.balancer, "average": self.average,
         }).to(device).train()  # fmt: skip
         self.mel = MelLoss(mimi.config.sample_rate).to(device)
+        self.envelope = EnvelopeLoss(mimi.config.sample_rate).to(device)
         transformers = [*self.mimi.encoder_transformer.parameters(), *self.mimi.decoder_transformer.parameters()]
         inside = {id(parameter) for parameter in transformers}
         others = [p for p in [*self.mimi.parameters(), *self.projection.parameters()] if id(p) not in inside]
@@ -214,7 +219,8 @@ class CodecTask:
     def sound_losses(self, output: Tensor, wav: Tensor) -> dict[str, Tensor]:
         """How far the output (B, 1, T) is from the original, in the ears of the losses that the recipe uses; and
         how well the discriminator tells them apart."""
-        losses = {"mel": self.mel(output[:, 0], wav[:, 0]), "wave": F.l1_loss(output, wav)}
+        pair = output[:, 0], wav[:, 0]
+        losses = {"mel": self.mel(*pair), "envelope": self.envelope(*pair), "wave": F.l1_loss(output, wav)}
         if self.recipe.adversarial or self.recipe.features:
             constants = {name: p.detach() for name, p in self.discriminator.named_parameters()}
             judged, real = functional_call(self.discriminator, constants, (output,)), self.discriminator(wav)

@@ -62,8 +62,8 @@ LARGE = replace(JUDGED, batch_size=32, discriminator=DiscriminatorConfig())
 PROFILES = {
     "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 6, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2), 0.1, 6, TextRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 1_500, 3_000, CodecRecipe(), JUDGED,
-                   9_000, LanguageRecipe(), 4.0, 1_000, TextRecipe()),
+    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (16_000, 5_000, 5_000), 96, 12_000, 1_000, 4_000, CodecRecipe(),
+                   CodecRecipe(), 9_000, LanguageRecipe(), 4.0, 1_000, TextRecipe()),
     "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, 15_000, LARGE, LARGE,
                    15_000, LanguageRecipe(batch_size=64), 20.0, 5_000, TextRecipe(batch_size=64)),
 }  # fmt: skip
