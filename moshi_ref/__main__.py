@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .audio import check_folder, read_audio, sound_format, writing
-from .checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer
+from .checkpoints import CHECKPOINTS, load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of
 from .evaluation import codec_report, duplex, text_report
 from .mimi import Mimi
 from .moshi import MoshiStream
@@ -26,7 +26,7 @@ from .training.ablations import VARIANTS, train_variant
 from .training.distribution import leave, pick_device
 from .training.recogniser import train_recogniser
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
+MIMI = CHECKPOINTS / "mimi-tiny"
 SECOND = 25 * 1920 // 2  # samples in a second; long sounds go through the codec ten seconds at a time
 
 
@@ -47,13 +47,14 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m moshi_ref", description="Moshi, small enough to understand.")
     commands = top.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run, text: str, mimi: Path | None = MIMI) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
-        made.add_argument("--mimi", type=Path, default=CHECKPOINTS / "mimi-tiny", help="folder of the codec")
+        made.add_argument("--mimi", type=Path, default=mimi, help="folder of the codec" +
+                          ("; default: the one that the model was trained with" if mimi is None else ""))
         return made
 
-    p = command("talk", run_talk, "Ask Moshi: a sound file plays the user, frame by frame.")
+    p = command("talk", run_talk, "Ask Moshi: a sound file plays the user, frame by frame.", None)
     p.add_argument("sound", type=Path, help="the user's voice: WAV, FLAC, OGG or MP3, any rate")
     p.add_argument("--out", type=Path, help="stereo WAV to write: Moshi on the left, the user on the right")
     p.add_argument("--transcript", type=Path, help="JSON to write: text, words with times, speed")
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--text", type=Path, help="with helium: a folder of .txt files to read as well")
     p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="with moshi: what it starts from")
 
-    p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, or measure what Mimi loses.")
+    p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, or measure what Mimi loses.", None)
     p.add_argument("model", nargs="?", choices=("moshi", "mimi", "helium"), default="moshi", help="default: moshi")
     p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="folder of the text model")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
@@ -97,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 def run_talk(args: argparse.Namespace) -> None:
     device = pick_device()
     torch.set_num_threads(1)  # the operations of one frame are too small to be shared between cores
-    mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.moshi).to(device)
+    mimi, moshi = load_mimi(args.mimi or mimi_of(args.moshi)).to(device), load_moshi(args.moshi).to(device)
     wav = read_sound(args.sound, mimi)
     print(f"on {device}", file=sys.stderr)
     text, audio = Sampling(args.text_temperature, 25), Sampling(args.audio_temperature, 250)
@@ -185,6 +186,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     if args.json is not None:
         check_folder(args.json)  # before the work, not after it
     if args.model == "mimi":
+        args.mimi = args.mimi or MIMI
         codec_report.run(args)
     elif args.wav is not None:
         raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")

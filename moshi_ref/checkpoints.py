@@ -30,6 +30,7 @@ from .moshi import Moshi, MoshiConfig
 from .tokenizer import TextTokenizer
 from .weight_files import find, headers, mapped, read, write
 
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"  # the small models that come along
 CONFIGS = {Mimi: MimiConfig, Helium: HeliumConfig, Moshi: MoshiConfig}
 LARGEST = 15 * 2**20  # bytes of weights in one file; many places that keep code take files of 16 MiB at most
 
@@ -65,6 +66,13 @@ def load_helium(where: str | Path) -> Helium:
 def load_moshi(where: str | Path) -> Moshi:
     """A Moshi; see `load_mimi`. Its text tokenizer is read by `load_tokenizer`."""
     return load(Moshi, where)
+
+
+def mimi_of(moshi: str | Path) -> Path:
+    """The folder of the codec whose codes a Moshi has learnt: `mimi` in its own folder, as Kyutai's repositories hold
+    both; if it has none, that is the mimi-tiny that comes along."""
+    own = Path(moshi) / "mimi"
+    return own if own.is_dir() else CHECKPOINTS / "mimi-tiny"
 
 
 def load_tokenizer(folder: str | Path) -> TextTokenizer:

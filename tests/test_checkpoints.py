@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from moshi_ref import checkpoints, kyutai_names
-from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
+from moshi_ref.checkpoints import CHECKPOINTS, load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of, save
 from moshi_ref.helium import Helium
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import Moshi, MoshiConfig
@@ -437,3 +437,10 @@ def test_only_models_with_a_configuration_are_saved(tmp_path):
     with pytest.raises(AttributeError):
         save(nn.Linear(1, 1), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_moshi_may_have_its_own_codec_beside_it(tmp_path):
+    assert mimi_of(tmp_path) == CHECKPOINTS / "mimi-tiny"
+    save(Mimi(tiny_mimi()), tmp_path / "mimi")
+    assert mimi_of(tmp_path) == mimi_of(str(tmp_path)) == tmp_path / "mimi"
+    assert load_mimi(mimi_of(tmp_path)).config == tiny_mimi()

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..audio import writing
-from ..checkpoints import load_mimi, load_moshi, load_tokenizer
+from ..checkpoints import load_mimi, load_moshi, load_tokenizer, mimi_of
 from ..corpus.fsdd import load_digits
 from ..corpus.small_world import TOPICS, exchange, held_out_pairs, known_pairs
 from ..corpus.utterances import Utterance, human_utterance, render_moshi, render_user
@@ -169,7 +169,8 @@ def silence(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, count: int, seed
 
 def run(args: argparse.Namespace) -> None:
     """The command `evaluate`: print a table, and write JSON if asked to."""
-    mimi, moshi, tokenizer = load_mimi(args.mimi), load_moshi(args.moshi), load_tokenizer(args.moshi)
+    moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
+    mimi = load_mimi(args.mimi or mimi_of(args.moshi))
     recogniser, n = load_recogniser(args.moshi.parent / "recogniser-tiny"), args.trials
     rows = {
         "repeat, held-out pairs": synthetic("repeat", held_out_pairs("repeat"), n, args.seed),

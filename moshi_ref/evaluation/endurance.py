@@ -19,14 +19,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..audio import check_folder, writing
-from ..checkpoints import load_mimi, load_moshi, load_tokenizer
+from ..checkpoints import load_tokenizer
 from ..corpus.small_world import known_pairs
 from ..inner_monologue import tokens_to_words
 from ..moshi import MoshiStream
 from ..rq_transformer import Sampling
 from ..tokenizer import TextTokenizer
 from .duplex import Question, synthetic
-from .latency import CHECKPOINTS, WARM_UP, milliseconds, now
+from .latency import WARM_UP, add_models, load_models, milliseconds, now
 
 HOUR = 45_000  # frames
 PAUSE_SECONDS = 10  # of silence, and of noise
@@ -107,8 +107,7 @@ def report(found: Endured, minute: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.endurance",
                                      description=__doc__.split("\n")[0])  # fmt: skip
-    parser.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
-    parser.add_argument("--mimi", type=Path, default=CHECKPOINTS / "mimi-tiny", help="folder of the codec")
+    add_models(parser)
     parser.add_argument("--frames", type=int, default=HOUR, help="default: an hour of them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="file to write the results to")
@@ -119,8 +118,7 @@ def main() -> None:
     try:
         if args.json is not None:
             check_folder(args.json)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        moshi, mimi = load_moshi(args.moshi).to(device), load_mimi(args.mimi).to(device)
+        moshi, mimi = load_models(args)
         tokenizer = load_tokenizer(args.moshi)
         stream = MoshiStream(moshi, mimi, args.seed, text=Sampling(0.0, 1))
     except (FileNotFoundError, ValueError) as error:

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from ..audio import check_folder, writing
-from ..checkpoints import load_mimi, load_moshi
-from ..moshi import MoshiStream
+from ..checkpoints import CHECKPOINTS, load_mimi, load_moshi, mimi_of
+from ..mimi import Mimi
+from ..moshi import Moshi, MoshiStream
 
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 WARM_UP = 20  # frames that do not count: memory is asked for, weights are brought into order
 
 
@@ -103,10 +103,21 @@ def table(result: dict) -> str:
     return "\n".join([*lines, f"a frame must take less than {limit:.0f} ms: {'too slow here' if late else 'kept'}"])
 
 
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Options for who talks."""
+    parser.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    parser.add_argument("--mimi", type=Path, help="folder of the codec; default: the one the model was trained with")
+
+
+def load_models(args: argparse.Namespace) -> tuple[Moshi, Mimi]:
+    """The two that these options name, on the GPU if there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_moshi(args.moshi).to(device), load_mimi(args.mimi or mimi_of(args.moshi)).to(device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.latency", description=__doc__.split("\n")[0])
-    parser.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
-    parser.add_argument("--mimi", type=Path, default=CHECKPOINTS / "mimi-tiny", help="folder of the codec")
+    add_models(parser)
     parser.add_argument("--frames", type=int, default=250, help="that are measured")
     parser.add_argument("--conversations", type=int, default=1, help="in one batch")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
@@ -119,12 +130,11 @@ def main() -> None:
     try:
         if args.json is not None:
             check_folder(args.json)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        moshi, mimi = load_moshi(args.moshi).to(device), load_mimi(args.mimi).to(device)
+        moshi, mimi = load_models(args)
         stream = MoshiStream(moshi, mimi, seed=0, batch_size=args.conversations)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    result = {"device": str(device), "threads": args.threads, **budget(stream, args.frames)}
+    result = {"device": str(stream.initial.device), "threads": args.threads, **budget(stream, args.frames)}
     print(table(result))
     if args.json is not None:
         with writing(args.json) as part:

@@ -11,12 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
 
 from .course import CHAPTERS, GROUPS, existing
 from .profile import repository
 
 INK, PALE, MARK = "#222222", "#f3f3f3", "#1f4e79"  # dark on light, so that it reads in greyscale too
 DPI = 90
+
+
+COLOURS = 128  # of a PNG: no eye sees the difference to all colours, and the file is less than half as large
 
 
 class Picture(Figure):
@@ -26,8 +30,10 @@ class Picture(Figure):
         super().__init__((width, height), dpi=DPI, layout="constrained")
 
     def _repr_png_(self) -> bytes:
-        written = BytesIO()
-        self.savefig(written, format="png")
+        drawn, written = BytesIO(), BytesIO()
+        self.savefig(drawn, format="png")
+        few = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(written, "png", optimize=True)
         return written.getvalue()
 
 
