@@ -4,7 +4,7 @@ Read the files in this order: transformer, tokenizer, helium, seanet, rvq, mimi,
 inner_monologue, rq_transformer, moshi. The notebooks explain them step by step.
 """
 
-from .checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
+from .checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of, save
 from .helium import Helium, HeliumConfig
 from .inner_monologue import Word
 from .mimi import Mimi, MimiConfig
@@ -16,5 +16,5 @@ from .tokenizer import TextTokenizer
 __all__ = [
     "Helium", "HeliumConfig", "Mimi", "MimiConfig", "Moshi", "MoshiConfig", "MoshiStream", "RQTransformer",
     "RQTransformerConfig", "Reply", "Sampling", "SplitResidualVectorQuantizer", "TextTokenizer", "Word",
-    "load_helium", "load_mimi", "load_moshi", "load_tokenizer", "save",
+    "load_helium", "load_mimi", "load_moshi", "load_tokenizer", "mimi_of", "save",
 ]  # fmt: skip

@@ -2,18 +2,20 @@
 
 A frame brings few numbers and needs many weights. Then the time goes into reading the weights, into bringing them
 into another order, and into calling operations: after a large matrix went through the processor's caches, even the
-smallest operation takes 10 to 40 microseconds. Two remedies, both invisible from outside:
+smallest operation takes 10 to 40 microseconds. The remedies, all invisible from outside:
 
-    pages       memory for a weight that is moved
-    in_order    a weight keeps its shape and its values, but lies in memory as the product wants to read it
+    product     x @ weight.mT as a batch of products, which reads the weights as fast as the memory gives them
+    in_order    a weight keeps its shape and its values, but lies in memory as a product wants to read it
     Plan        all views and buffers of one step of a Transformer, made once: a layer is 12 to 20 operations
 
 The plain versions are in `transformer.py` and `seanet.py`. They stay what is read, trained and run on a GPU, and the
 tests hold the two against each other.
 """
 
+import functools
 import math
 import mmap
+import time
 from collections.abc import Sequence
 
 import torch
@@ -24,13 +26,18 @@ FEW = 4  # steps (rows of a product) up to which calling and reading cost more t
 LARGE = 1 << 17  # bytes from which a tensor gets pages of its own
 
 
-def pages(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
-    """Memory for a weight. When weights are moved one after the other, the heap is left with holes that the next one
-    does not fit into, a fifth of the model in the end. Pages of its own go back to the system with the tensor."""
+def pages(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu", whole: bool = True) -> Tensor:
+    """Memory for a weight or for what a stream remembers, full of zeros. When weights are moved one after the other,
+    the heap is left with holes that the next one does not fit into, a fifth of the model in the end. Pages of its own
+    go back to the system with the tensor, and are not there before something is written into them. What is used as a
+    `whole` gets few large pages, among which the processor finds its way faster."""
     size, cpu = math.prod(shape) * dtype.itemsize, torch.device(device).type == "cpu"
     if size < LARGE or not cpu or not hasattr(mmap, "MAP_PRIVATE"):  # there is no such thing on Windows
-        return torch.empty(shape, dtype=dtype, device=device)
-    return torch.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype=dtype).view(*shape)
+        return torch.zeros(shape, dtype=dtype, device=device)
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if whole and hasattr(mmap, "MADV_HUGEPAGE"):  # on Linux
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(*shape)
 
 
 def in_order(weight: Tensor, *axes: int) -> Tensor:
@@ -45,11 +52,75 @@ def in_order(weight: Tensor, *axes: int) -> Tensor:
     return weight.permute(axes)
 
 
-def for_rows(weight: Tensor, rows: int) -> Tensor:
-    """A matrix (out, in), or several (sets, out, in), laid out for products x @ weight.mT where x has so many rows.
-    One row is fastest with the inputs one after the other in memory, a few rows with the outputs so."""
-    last = weight.dim() - 1
-    return in_order(weight, *range(last - 1), last, last - 1).mT if rows == 1 else in_order(weight, *range(last + 1))
+# --- Products with few rows ---------------------------------------------------------------------------------
+#
+# x @ weight.mT with one or two rows in x reads every weight once, and so should take as long as reading does. The
+# library often needs two or three times as long, and leaves the work to one thread. But a *batch* of products, matrix
+# times columns, it does well and deals out to all threads. So the matrix is taken as a batch of its own parts.
+
+
+def in_parts(weight: Tensor) -> Tensor:
+    """A matrix (out, in) as a batch (P, out / P, in), without moving it: as many parts as there are threads, two at
+    least."""
+    out, inputs = weight.shape
+    count = max(2, torch.get_num_threads())
+    return weight.view(count if out % count == 0 else 1, -1, inputs)
+
+
+def product(x: Tensor, parts: Tensor, out: Tensor | None = None) -> Tensor:
+    """x (N, in) and a matrix in parts (P, out / P, in) -> (N, out)."""
+    rows, count = x.shape[0], parts.shape[0]
+    if rows > FEW or not columns_are_faster():
+        pieces = torch.bmm(x.expand(count, -1, -1), parts.mT).transpose(0, 1)  # (N, P, out / P)
+        return pieces.flatten(1) if out is None else out.view(pieces.shape).copy_(pieces)
+    columns = x.contiguous().t().expand(count, -1, -1)  # (P, in, N), each column in one piece of memory
+    if rows == 1 and out is not None:
+        return torch.bmm(parts, columns, out=out.view(count, -1, 1))
+    pieces = torch.bmm(parts, columns).flatten(0, 1).t()  # (N, out)
+    return pieces if out is None else out.copy_(pieces)
+
+
+def add_product(x: Tensor, inner: Tensor, parts: Tensor, scale: Tensor | None = None) -> None:
+    """x + scale * product(inner, parts), in place."""
+    if scale is not None:
+        x.addcmul_(product(inner, parts), scale)
+    elif x.shape[0] == 1 and columns_are_faster():
+        count = parts.shape[0]
+        x.view(count, -1, 1).baddbmm_(parts, inner.t().expand(count, -1, -1))
+    else:
+        x.add_(product(inner, parts))
+
+
+def times_columns(matrix: Tensor, columns: Tensor) -> Tensor:
+    """(out, in) and columns (B, in, T) -> (B, out, T)."""
+    if len(columns) > 1:
+        return torch.bmm(matrix.expand(len(columns), -1, -1), columns)
+    parts = in_parts(matrix)
+    return torch.bmm(parts, columns.expand(len(parts), -1, -1)).view(1, len(matrix), -1)
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """F.linear(x, weight), the fast way if x (B, T, in) is a short piece of one stream."""
+    if x.dim() != 3 or not suits(x) or x.shape[0] * x.shape[1] > FEW:
+        return F.linear(x, weight)
+    return product(x.flatten(0, 1), in_parts(weight)).contiguous().view(*x.shape[:2], -1)
+
+
+@functools.lru_cache
+@torch.inference_mode()
+def columns_are_faster() -> bool:
+    """Are columns faster than rows for this processor and its library? Tried once, with two rows; nearly equal: yes."""
+    x, weights = torch.ones(2, 512), [in_parts(torch.ones(2048, 512)) for _ in range(4)]
+    columns, fastest = x.t().expand(len(weights[0]), -1, -1), []
+    for function in (lambda w: torch.bmm(w, columns), lambda w: torch.bmm(columns.mT, w.mT)):
+        times = []
+        for _ in range(7):
+            began = time.perf_counter()
+            for weight in weights:
+                function(weight)
+            times.append(time.perf_counter() - began)
+        fastest.append(min(times))
+    return fastest[0] < 1.2 * fastest[1]
 
 
 class Kept:
@@ -104,9 +175,8 @@ class PlannedLayer:
     def __init__(self, layer: nn.Module, ring: Tensor, heads: int, x: Tensor, first: int, filled: int):
         batch, steps, dim = x.shape
         matrices = (layer.attention.in_proj, layer.attention.out_proj, layer.mlp.linear_in, layer.mlp.linear_out)
-        weights = [for_rows(m.weight, batch * steps).detach() for m in matrices]
-        weights = [w.t() if w.dim() == 2 else w[first].t() for w in weights]  # (in, out)
-        self.into_heads, self.out_of_heads, self.into_mlp, self.out_of_mlp = weights
+        weights = [m.weight.detach() if m.weight.dim() == 2 else m.weight[first].detach() for m in matrices]
+        self.into_heads, self.out_of_heads, self.into_mlp, self.out_of_mlp = map(in_parts, weights)
         self.norm1, self.norm2 = norm(layer.norm1), norm(layer.norm2)
         self.scale1, self.scale2 = getattr(layer.scale1, "scale", None), getattr(layer.scale2, "scale", None)
         self.projected = x.new_empty(batch * steps, 3 * dim)
@@ -115,13 +185,13 @@ class PlannedLayer:
         self.query, self.new = parts.transpose(1, 2).split([heads, 2 * heads], dim=1)  # (B, H or 2 * H, T, D/H)
         self.ring, self.slot = ring, ring[:, :, first : first + steps]
         self.keys, self.values = ring[:, :, :filled].chunk(2, dim=1)  # (B, H, S, D/H)
-        self.hidden = x.new_empty(batch * steps, self.into_mlp.shape[1])
+        self.hidden = x.new_empty(batch * steps, len(weights[2]))
         self.gated = layer.mlp.gated
         self.gate, self.up = self.hidden.chunk(2, dim=-1)
 
     def run(self, x: Tensor, turn: Tensor | None, mask: Tensor | None, slots: Tensor | None) -> None:
         """x (N, D), in place."""
-        torch.mm(self.norm1(x), self.into_heads, out=self.projected)
+        product(self.norm1(x), self.into_heads, out=self.projected)
         if turn is not None:
             self.turned.mul_(turn)
         if slots is None:
@@ -131,17 +201,9 @@ class PlannedLayer:
         out = F.scaled_dot_product_attention(self.query, self.keys, self.values, attn_mask=mask)  # (B, H, T, D/H)
         out = out if out.shape[2] == 1 else out.transpose(1, 2)  # (B, T, H, D/H)
         add_product(x, out.reshape(x.shape), self.out_of_heads, self.scale1)
-        torch.mm(self.norm2(x), self.into_mlp, out=self.hidden)
+        product(self.norm2(x), self.into_mlp, out=self.hidden)
         inner = F.silu(self.gate) * self.up if self.gated else F.gelu(self.hidden)  # (N, hidden)
         add_product(x, inner, self.out_of_mlp, self.scale2)
-
-
-def add_product(x: Tensor, inner: Tensor, weight: Tensor, scale: Tensor | None) -> None:
-    """x + scale * (inner @ weight), in place."""
-    if scale is None:
-        x.addmm_(inner, weight)
-    else:
-        x.addcmul_(inner @ weight, scale)
 
 
 def norm(module: nn.Module):

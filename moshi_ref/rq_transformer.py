@@ -26,7 +26,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fast_layouts import for_rows
 from .transformer import Linear, RMSNorm, Transformer, TransformerConfig, TransformerState, initialise, sample
 
 ZERO = -1  # a token that is embedded as zero: "nothing here"
@@ -161,10 +160,6 @@ class RQTransformer(nn.Module):
 
     def initial_state(self, batch_size: int) -> TransformerState:
         """State of the Temporal Transformer; the Depth Transformer remembers nothing between frames."""
-        for_rows(self.text_head.weight, batch_size)
-        if self.config.depth is not None:
-            for_rows(self.depth_in.weight, batch_size)
-            for_rows(self.audio_heads.weight, batch_size)
         return self.temporal.initial_state(batch_size)
 
     def embed(self, columns: Tensor, condition: Tensor | None = None) -> Tensor:

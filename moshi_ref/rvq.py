@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fast_layouts import Kept
+from .fast_layouts import Kept, in_parts, product
 
 
 class VectorQuantizer(nn.Module):
@@ -40,7 +40,7 @@ class VectorQuantizer(nn.Module):
         entries, half_square = self.kept(self.sums, self.usage)
         # |x - e|^2 / 2 = |x|^2 / 2 + |e|^2 / 2 - x e, of which the first is the same for all entries
         rows = x.to(entries.dtype).flatten(0, 1)  # (B * F, C)
-        return torch.addmm(half_square, rows, entries.T, alpha=-1).argmin(-1).view(x.shape[:2])
+        return (half_square - product(rows, in_parts(entries))).argmin(-1).view(x.shape[:2])
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (B, F) -> entries (B, F, C)."""

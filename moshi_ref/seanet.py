@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fast_layouts import in_order, in_parts, product, times_columns
 from .streaming import State
 
 GAIN = 1.2  # makes up for what ELU takes away from the variance
@@ -58,10 +59,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Ten
         return F.conv1d(x, weight, bias, stride)
     windows, matrix = x.unfold(-1, kernel, stride), weight.flatten(1)  # (B, C_in, T', kernel), (C_out, C_in * kernel)
     if windows.shape[2] <= FEW:
-        rows = windows.transpose(1, 2).flatten(-2)  # (B, T', C_in * kernel)
-        return F.linear(rows, matrix, bias).transpose(1, 2)  # (B, C_out, T')
-    columns, matrices = windows.transpose(2, 3).flatten(1, 2), matrix.expand(len(x), -1, -1)
-    return torch.bmm(matrices, columns) if bias is None else torch.baddbmm(bias[:, None], matrices, columns)
+        rows = windows.transpose(1, 2).flatten(-2).flatten(0, 1)  # (B * T', C_in * kernel)
+        out = product(rows, in_parts(matrix)).unflatten(0, (len(x), -1)).transpose(1, 2)  # (B, C_out, T')
+    else:
+        out = times_columns(matrix, windows.transpose(2, 3).flatten(1, 2))
+    return out if bias is None else out + bias[:, None]
 
 
 def convolve_transposed(x: Tensor, weight: Tensor, stride: int, groups: int) -> Tensor:
@@ -72,9 +74,10 @@ def convolve_transposed(x: Tensor, weight: Tensor, stride: int, groups: int) -> 
         return F.conv_transpose1d(x, weight, None, stride, groups=groups)
     matrix = weight.permute(1, 2, 0).flatten(0, 1)  # (C_out * kernel, C_in)
     if x.shape[-1] <= FEW:
-        pieces = F.linear(x.transpose(1, 2).contiguous(), matrix).transpose(1, 2)
+        rows = x.transpose(1, 2).flatten(0, 1)  # (B * T, C_in)
+        pieces = product(rows, in_parts(matrix)).unflatten(0, (len(x), -1)).transpose(1, 2)
     else:
-        pieces = torch.bmm(matrix.expand(len(x), -1, -1), x)  # (B, C_out * kernel, T)
+        pieces = times_columns(matrix, x)  # (B, C_out * kernel, T)
     pieces = pieces.unflatten(1, (-1, 2, stride)).permute(2, 0, 1, 4, 3).flatten(-2)  # (2, B, C_out, T * stride)
     return F.pad(pieces[0], (0, stride)) + F.pad(pieces[1], (stride, 0))  # first halves, second halves
 
@@ -146,9 +149,9 @@ class StreamingConvTranspose1d(nn.Module):
         nn.init.normal_(self.weight, std=GAIN * (c_in // groups * kernel / stride) ** -0.5)
 
     def initial_state(self, batch_size: int) -> ConvTransposeState:
-        with torch.inference_mode(False):
+        with torch.no_grad():
             # A stream reads the whole weight for a few steps. In this order in memory, it reads it in one go.
-            self.weight.data = self.weight.data.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+            in_order(self.weight, 1, 2, 0)
         channels = self.weight.shape[1] * self.groups
         return ConvTransposeState(self.weight.new_zeros(batch_size, channels, self.unfinished))
 

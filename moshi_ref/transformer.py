@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fast_layouts import Plan, suits
+from .fast_layouts import Plan, linear, pages, suits
 from .streaming import State
 
 CHUNK = 32  # longest piece that a stream processes at once; longer chunks are cut into such pieces
@@ -102,9 +102,9 @@ class Linear(nn.Module):
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """x (B, T, dim_in), whose first step is position `first` -> (B, T, dim_out)."""
         if self.weight.dim() == 2:
-            return F.linear(x, self.weight)
+            return linear(x, self.weight)
         if x.shape[1] == 1:
-            return F.linear(x, self.weight[first])
+            return linear(x, self.weight[first])
         weight = self.weight[first : first + x.shape[1]]  # (T, out, in)
         return torch.bmm(x.transpose(0, 1), weight.transpose(1, 2)).transpose(0, 1)
 
@@ -221,7 +221,7 @@ class Transformer(nn.Module):
         shape = (batch_size, 2 * c.heads, slots, c.dim // c.heads)
         return TransformerState(
             offset=torch.zeros(batch_size, dtype=torch.long, device=weight.device),
-            rings=[weight.new_zeros(shape) for _ in self.layers],
+            rings=[pages(shape, weight.dtype, weight.device, whole=False) for _ in self.layers],
         )
 
     def forward(self, x: Tensor, state: TransformerState | None = None, first: int = 0) -> Tensor:

@@ -8,7 +8,22 @@ import torch.nn.functional as F
 from conftest import close, tiny_transformer
 from torch import nn
 
-from moshi_ref.fast_layouts import FEW, LARGE, Kept, for_rows, in_order, norm, suits
+from moshi_ref import fast_layouts
+from moshi_ref.fast_layouts import (
+    FEW,
+    LARGE,
+    Kept,
+    add_product,
+    columns_are_faster,
+    in_order,
+    in_parts,
+    linear,
+    norm,
+    pages,
+    product,
+    suits,
+    times_columns,
+)
 from moshi_ref.transformer import RMSNorm, Transformer
 
 
@@ -24,20 +39,75 @@ def test_a_weight_moves_in_memory_and_nothing_else():
     assert weight.grad.shape == (3, 4, 5)
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (3, 6, 4), (400, 300)])  # the last has pages of its own
-@pytest.mark.parametrize("rows", [1, 2])
-def test_for_rows_is_the_same_matrix(shape, rows):
-    weight = nn.Parameter(torch.randn(shape))
-    before = weight.detach().clone()
-    with torch.inference_mode():
-        assert torch.equal(for_rows(weight, rows), before)
-        assert (weight.mT if rows == 1 else weight).is_contiguous()
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    """So many threads, of which each gets a part of a product."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=[True, False])
+def columns(request, monkeypatch):
+    """On a processor that likes columns, or rows."""
+    monkeypatch.setattr(fast_layouts, "columns_are_faster", lambda: request.param)
+
+
+def test_what_is_faster_is_asked_once():
+    assert columns_are_faster() in (True, False)
+    asked = columns_are_faster.cache_info().misses
+    columns_are_faster()
+    assert columns_are_faster.cache_info().misses == asked
+
+
+@pytest.mark.parametrize("rows", [1, 2, FEW + 1])
+@pytest.mark.parametrize("out", [12, 13])  # 13 outputs cannot be divided
+def test_a_product_of_parts_is_the_product(rows, out, threads, columns):
+    x, weight, total = torch.randn(rows, 5), torch.randn(out, 5), torch.randn(rows, out)
+    parts = in_parts(weight)
+    assert parts.shape == ((max(2, threads) if out == 12 else 1), out // len(parts), 5)
+    assert parts.data_ptr() == weight.data_ptr()
+    expected, buffer = F.linear(x, weight), torch.empty(rows, out)
+    close(product(x, parts), expected)
+    close(product(x.t().contiguous().t(), parts), expected)  # whatever its order in memory
+    product(x, parts, out=buffer)
+    close(buffer, expected)
+    for scale in (None, torch.randn(out)):
+        changed = total.clone()
+        add_product(changed, x, parts, scale)
+        close(changed, total + (1 if scale is None else scale) * expected)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_product_with_columns(batch, threads):
+    matrix, columns = torch.randn(12, 7), torch.randn(batch, 7, 3)
+    close(times_columns(matrix, columns), matrix @ columns)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5), (2, 2, 5), (1, FEW + 1, 5), (FEW + 1, 1, 5)])
+@pytest.mark.parametrize("learning", [True, False])
+def test_linear_is_linear(shape, learning, columns):
+    x, weight = torch.randn(shape), torch.randn(6, 5, requires_grad=True)
+    with torch.set_grad_enabled(learning):
+        out = linear(x, weight)
+    close(out, F.linear(x, weight))
+    assert out.requires_grad == learning
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_pages_are_zeros(size, whole):
+    memory = pages((2, size), torch.float32, whole=whole)
+    assert memory.shape == (2, size) and not memory.any()
+    memory += 1
+    assert memory.sum() == 2 * size
 
 
 def test_a_weight_in_pages_of_its_own_is_like_any_other():
     layer = nn.Linear(300, 400, bias=False)
     with torch.no_grad():
-        for_rows(layer.weight, 1)
+        in_order(layer.weight, 1, 0)
     assert layer.weight.untyped_storage().nbytes() >= LARGE
     twin, x = copy.deepcopy(layer), torch.randn(2, 300)
     layer(x).sum().backward()

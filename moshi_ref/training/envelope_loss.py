@@ -41,7 +41,7 @@ class EnvelopeLoss(nn.Module):
         self.register_buffer("bands", third_octaves(sample_rate, self.size))
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """Two sounds (B, T) of at least SEGMENT + 1 half windows -> scalar."""
+        """Two sounds (B, T) -> scalar."""
         segments, originals = self.segments(output), self.segments(target)  # (B, BANDS, pieces, SEGMENT)
         correlation = (unit(segments) * unit(originals)).sum(-1)  # (B, BANDS, pieces)
         power = originals.square().mean((1, 3))  # (B, pieces)
@@ -49,13 +49,15 @@ class EnvelopeLoss(nn.Module):
         return ((1 - correlation) * heard).sum() / (heard.sum() * BANDS)
 
     def segments(self, wav: Tensor) -> Tensor:
-        """(B, T) -> the envelope of each band in overlapping segments: (B, BANDS, pieces, SEGMENT)."""
+        """(B, T) -> the envelope of each band in overlapping segments: (B, BANDS, pieces, SEGMENT). A sound that is too
+        short for one is a segment of its own, with fewer windows."""
         spectrum = torch.stft(
             wav, self.size, self.hop, len(self.window), self.window, center=False, return_complex=True
         )
         power = torch.view_as_real(spectrum).square().sum(-1)  # (B, bins, L)
         envelope = (power.transpose(1, 2) @ self.bands + 1e-6).sqrt().transpose(1, 2)  # (B, BANDS, L)
-        return envelope.unfold(-1, SEGMENT, 3)  # every third start: the segments overlap by nine tenths
+        # Every third start: the segments overlap by nine tenths.
+        return envelope.unfold(-1, min(SEGMENT, envelope.shape[-1]), 3)
 
 
 def unit(segments: Tensor) -> Tensor:
