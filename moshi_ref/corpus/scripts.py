@@ -128,8 +128,8 @@ def script(topic: str, rng: random.Random, split: str = "train") -> Exchange:
         case "greeting" | "farewell":
             return Exchange(topic, *rng.choice(GREETINGS if topic == "greeting" else FAREWELLS), ())
         case _:
-            pairs = {"train": spoken_pairs(topic), "test": held_out_pairs(topic), "unspoken": unspoken_pairs()}
-            return written(exchange(topic, *rng.choice(pairs[split])))
+            pairs = {"train": spoken_pairs, "test": held_out_pairs, "unspoken": lambda _: unspoken_pairs()}[split]
+            return written(exchange(topic, *rng.choice(pairs(topic))))
 
 
 def draw_script(rng: random.Random, split: str = "train") -> Exchange:
