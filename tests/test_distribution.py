@@ -29,7 +29,7 @@ from moshi_ref.training.stage_task import Stage, StageTask, new_student
 from moshi_ref.training.text import TextRecipe, TextTask
 
 STEPS = 5
-SCALARS = {"codec": 9, "moshi": 7, "stage": 7, "helium": 3}  # kinds of tasks, and how many scalars the curve of each has at least
+SCALARS = {"codec": 9, "moshi": 7, "stage": 7, "helium": 3}  # kinds of tasks, and how many scalars each has at least
 RECIPE = replace(ADVERSARIAL, batch_size=4, unquantized_steps=2)
 
 
