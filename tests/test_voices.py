@@ -129,6 +129,35 @@ def test_library_data_below_a_very_long_path(tmp_path, monkeypatch):
     assert len(str(home)) < 100 and (home / "espeak-ng-data").is_dir()
 
 
+WRITTEN = 'The colour of the door is red, and it is on the square. "Hee-haw!" said Ada. Where does a baker work?'
+
+
+@pytest.mark.parametrize("accent", ENGLISH)
+def test_sentences_keep_their_words_as_written(accent):
+    speech = synthesize(WRITTEN, Voice(f"{accent}+m3"))
+    assert [word.text for word in speech.words] == WRITTEN.split()
+    assert speech.words[0].start == 0
+    assert speech.words[-1].end == pytest.approx(len(speech.wav) / SAMPLE_RATE, abs=1e-3)
+    assert all(word.start < word.end for word in speech.words)
+    assert all(word.end <= later.start + 1e-9 for word, later in zip(speech.words, speech.words[1:], strict=False))
+    times = {word.text: word for word in speech.words}
+    assert times["and"].start - times["red,"].end > 0.1  # there is a pause at a comma, and it belongs to no word
+
+
+def test_words_that_run_together_share_their_time():
+    of, the = synthesize("on top of the hill", MOSHI_VOICE).words[2:4]
+    assert of.end == the.start  # eSpeak marks one word, "of the", from here to there
+    assert (of.end - of.start) / (the.end - of.start) == pytest.approx(2 / 5)
+    first, apart = synthesize("I count", MOSHI_VOICE).words
+    assert first.end / apart.end != pytest.approx(1 / 6, abs=0.01)  # two marks: no need to share
+
+
+def test_a_stop_changes_how_a_word_sounds_but_not_which_it_is():
+    plain, asked = synthesize("is it red", MOSHI_VOICE), synthesize("Is it red?", MOSHI_VOICE)
+    assert [p.symbol for p in plain.phones] == [p.symbol for p in asked.phones]
+    assert not torch.equal(plain.wav, asked.wav)  # the voice rises
+
+
 @pytest.mark.parametrize("text", ["", "  ", "two , three", "two ?"])
 def test_only_plain_words_are_spoken(text):
     with pytest.raises(ValueError, match="plain words"):

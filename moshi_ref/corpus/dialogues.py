@@ -124,6 +124,14 @@ def later(words: Sequence[Word], seconds: float) -> list[Word]:
     return [replace(w, start=w.start + seconds, end=w.end + seconds) for w in words]
 
 
+def place(clip: Clip, channel: Tensor, speech_start: float, frame_rate: float) -> int:
+    """Write a clip into a channel (Q, F) so that its speech starts near `speech_start`. Returns its first frame."""
+    first = max(0, round((speech_start - clip.start) * frame_rate))
+    room = max(0, channel.shape[-1] - first)
+    channel[:, first : first + clip.codes.shape[-1]] = clip.codes[:, :room]
+    return first
+
+
 def hesitate(clip: Clip, rng: random.Random, frame_rate: float) -> Clip:
     """The clip with more silence, taken from its end, where it pauses between two words. People take their time;
     a model that has only heard short pauses interrupts them."""
@@ -182,8 +190,5 @@ class Dialogues:
     def lay(self, clip: Clip, channel: Tensor, speech_start: float) -> tuple[list[Word], float]:
         """Write a clip into a channel (Q, F) so that its speech starts near `speech_start`. Returns its words and
         the end of its speech, in the channel's time."""
-        first = max(0, round((speech_start - clip.start) * self.frame_rate))
-        room = max(0, channel.shape[-1] - first)
-        channel[:, first : first + clip.codes.shape[-1]] = clip.codes[:, :room]
-        shift = first / self.frame_rate
+        shift = place(clip, channel, speech_start, self.frame_rate) / self.frame_rate
         return later(clip.words, shift), clip.end + shift

@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,6 +163,14 @@ def faster_or_slower(utterance: Utterance, rng: random.Random) -> Utterance:
 # --- Many utterances ------------------------------------------------------------------------------
 
 
+def _about(entry: dict) -> Exchange:
+    """The exchange of an entry. Question and answer are written down only where they are not the small world's."""
+    topic, *operands = entry["exchange"]
+    if "question" in entry:
+        return Exchange(topic, entry["question"], entry["answer"], tuple(operands))
+    return exchange(topic, *operands) if operands else Exchange(topic, entry["text"], entry["text"], ())
+
+
 class UtteranceSet(Sequence[Utterance]):
     """The utterances in one cache folder, read on demand."""
 
@@ -176,9 +184,7 @@ class UtteranceSet(Sequence[Utterance]):
 
     def __getitem__(self, i: int) -> Utterance:
         entry = self.entries[i]
-        topic, *operands = entry["exchange"]
-        text = entry["text"]
-        about = exchange(topic, *operands) if operands else Exchange(topic, text, text, ())
+        text, about = entry["text"], _about(entry)
         wav = torch.from_numpy(self.samples[entry["begin"] : entry["end"]].astype(np.float32)) / 32767
         words = tuple(Word(*word) for word in entry["words"])
         phones = tuple(Phone(*phone) for phone in entry["phones"])
@@ -201,6 +207,8 @@ def _write(items: Iterator[Utterance], folder: Path) -> None:
                 "exchange": (item.exchange.topic, *item.exchange.operands),
                 "speaker": item.speaker,
             }
+            if _about(entry) != item.exchange:
+                entry |= {"question": item.exchange.question, "answer": item.exchange.answer}
             index.write(json.dumps(entry, ensure_ascii=False) + "\n")
             position += len(item.wav)
 
@@ -226,21 +234,30 @@ def utterances(role: str, split: str, count: int, seed: int, folder: Path = CACH
 
     Split "train" draws known pairs, words and voices, "test" held-out ones. The first call
     renders the utterances and writes them below `folder`; later calls with the same arguments only open the
-    files. A set gets its name when it is complete: an interrupted call leaves no half of one behind.
+    files.
     """
     if role not in ("user", "moshi", "reader") or split not in ("train", "test") or count < 1:
         raise ValueError(
             'utterances needs role "user", "moshi" or "reader", split "train" or "test" and count of at least 1, '
             f"got {role!r}, {split!r} and {count}"
         )
+    arguments, name = [VERSION, role, split, count, seed], f"{role}-{split}-{count}"
+    return cached(name, arguments, lambda: _random_utterances(role, split, count, seed), count, folder)
+
+
+def cached(name: str, arguments: list, items: Callable[[], Iterator[Utterance]], count: int,
+           folder: Path) -> UtteranceSet:
+    """The set that `items` renders, `count` utterances, from its files below `folder` if it was rendered before.
+
+    The folder's name is `name` and a hash of the arguments, all that the utterances depend on. A set gets its name
+    when it is complete: an interrupted call leaves no half of one behind.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = json.dumps([VERSION, role, split, count, seed])
-    name = f"{role}-{split}-{count}-{hashlib.sha256(arguments.encode()).hexdigest()[:12]}"
+    title, name = name, f"{name}-{hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:12]}"
     if not (folder / name).exists():
-        items = tqdm(_random_utterances(role, split, count, seed), f"{role} {split}", total=count, disable=None)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as temporary:
-            _write(items, Path(temporary) / name)
+            _write(tqdm(items(), title, total=count, disable=None), Path(temporary) / name)
             if not (folder / name).exists():  # or another process was faster
                 (Path(temporary) / name).rename(folder / name)
     return UtteranceSet(folder / name)

@@ -11,10 +11,12 @@ this file; `synthesize` at the end is what the rest of the corpus uses.
 
 import _ctypes
 import atexit
+import bisect
 import ctypes
 import functools
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -199,8 +201,8 @@ def _close(library: ctypes.CDLL) -> None:
         _ctypes.dlclose(library._handle)
 
 
-def _speak(text: str, voice: Voice) -> tuple[torch.Tensor, list[tuple[int, int, str]]]:
-    """Samples (T,) at 22.05 kHz in -1..1, and events (type, sample where it begins, phone).
+def _speak(text: str, voice: Voice) -> tuple[torch.Tensor, list[tuple[int, int, int, str]]]:
+    """Samples (T,) at 22.05 kHz in -1..1, and events (type, position in the text, sample where it begins, phone).
 
     The library is loaded before each text and unloaded after it. This costs half a millisecond and is the one
     way to make the same text sound the same every time: a voice's slow flutter of the pitch is read from a
@@ -215,7 +217,7 @@ def _speak(text: str, voice: Voice) -> tuple[torch.Tensor, list[tuple[int, int, 
         while event[i].type != END_OF_LIST:
             e = event[i]
             phone = e.id.string.decode("utf-8", "ignore") if e.type == PHONEME else ""
-            events.append((e.type, e.sample, phone))
+            events.append((e.type, e.text_position - 1, e.sample, phone))
             i += 1
         return 0
 
@@ -238,36 +240,50 @@ def _speak(text: str, voice: Voice) -> tuple[torch.Tensor, list[tuple[int, int, 
 # --- Text to speech -------------------------------------------------------------------------------
 
 
-def _phone_spans(events: list[tuple[int, int, str]]) -> list[tuple[int, str, float, float]]:
+def _phone_spans(events: list[tuple[int, int, int, str]], begins: list[int]) -> list[tuple[int, str, float, float]]:
     """(number of its word, symbol, start, end) per phone, in seconds; pauses have no symbol and are left out.
 
-    A phone lasts until the next one begins. The last phoneme event is always a pause.
+    `begins` are the positions in the text at which the words begin. A phone lasts until the next one begins. The
+    last phoneme event is always a pause.
     """
     word, marks = -1, []
-    for kind, sample, symbol in events:
+    for kind, position, sample, symbol in events:
         if kind == WORD:
-            word += 1
+            word = bisect.bisect_right(begins, position) - 1
         elif kind == PHONEME:
             marks.append((word, base_symbol(symbol), sample / ESPEAK_RATE))
     ends = [start for _, _, start in marks[1:]]
     return [(*mark, end) for mark, end in zip(marks, ends, strict=False) if mark[1]]
 
 
-def synthesize(text: str, voice: Voice) -> Speech:
-    """Speaks plain words; the recording begins with the first phone and ends with the last one.
+def _share(names: list[str], start: float, end: float) -> list[Word]:
+    """Words that were spoken as one, each with a part of the time that fits the number of its letters."""
+    words, letters = [], sum(map(len, names))
+    for name in names[:-1]:
+        words.append(Word(name, start, start + (end - start) * len(name) / letters))
+        start, letters = words[-1].end, letters - len(name)
+    return [*words, Word(names[-1], start, end)]
 
-    The same text and voice give the same samples, whatever was spoken before.
+
+def synthesize(text: str, voice: Voice) -> Speech:
+    """Speaks words or sentences; the recording begins with the first phone and ends with the last one.
+
+    Words are what stands between spaces, written as in the text: "seven." is one. eSpeak runs some small words
+    together, such as "of the": they share their time. The same text and voice give the same samples, whatever was
+    spoken before. Raises ValueError for a text without words, or with one that cannot be heard.
     """
+    found = [(match.start(), match[0]) for match in re.finditer(r"\S+", text)]
+    begins, names = [begin for begin, _ in found], [name for _, name in found]
     wav, events = _speak(text, voice)
-    spans = _phone_spans(events)
-    names = text.split()
-    if not names or {span[0] for span in spans} != set(range(len(names))):
-        raise ValueError(f"expected plain words separated by spaces, each of them audible; got {text!r}")
+    spans = _phone_spans(events, begins)
+    heard = sorted({span[0] for span in spans})  # numbers of the words that have phones of their own
+    if heard[:1] != [0] or not all(any(map(str.isalnum, name)) for name in names):
+        raise ValueError(f"expected plain words or sentences, a letter in each word, all audible; got {text!r}")
     begin, end = spans[0][2], spans[-1][3]
     phones = [Phone(symbol, start - begin, stop - begin) for _, symbol, start, stop in spans]
     words = []
-    for number, name in enumerate(names):
+    for number, following in zip(heard, [*heard[1:], len(names)], strict=True):
         own = [phone for phone, span in zip(phones, spans, strict=True) if span[0] == number]
-        words.append(Word(name, own[0].start, own[-1].end))
+        words += _share(names[number:following], own[0].start, own[-1].end)
     wav = wav[round(begin * ESPEAK_RATE) : round(end * ESPEAK_RATE)]
     return Speech(to_loudness(resampler(ESPEAK_RATE)(wav)), tuple(words), tuple(phones))

@@ -1,0 +1,119 @@
+"""Full-duplex dialogues: both may speak at any time, and Moshi goes on, stops or says nothing, as it should.
+
+A dialogue is a row of exchanges as in `dialogues.py`: a question, a gap of about half a second, one of the many
+renderings of its answer. But the user does not always wait:
+
+    back-channel    "uh huh", while Moshi speaks: it goes on as if nothing had been said
+    interruption    "stop", while Moshi speaks: it falls silent, and stays so until it is asked something
+    barge-in        a new question, while Moshi speaks: it falls silent, and answers the new question
+    echo            a silent user's microphone hears Moshi, who must not take that for a question
+    nothing         in some dialogues nobody says anything at all, and there may be noise
+
+When may Moshi stop? Only what has been heard can be known, and "stop" is known from "uh huh" when the word is over. So
+Moshi stops a moment after the end of the first word that no back-channel has in its place (`telling`), after the time
+at which the training expects it to have understood that word (`dialogues.HEARING`), and never before.
+
+Shapes: Q codebooks, F frames.
+"""
+
+import random
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..tokenizer import TextTokenizer
+from .clips import Clip
+from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate
+from .timeline import Timeline, Turn
+
+REACTION = (HEARING + 0.04, HEARING + 0.20)  # seconds from the end of the telling word until Moshi falls silent
+EVENTS = {"none": 10, "backchannel": 4, "interruption": 3, "barge-in": 3}  # during an answer, and how often
+SETTLED = 0.3  # seconds that Moshi speaks before anything happens
+AFTERWARDS = 0.1  # how often the user says "yes" or "stop" when Moshi has finished
+REST = 0.5  # seconds for which a question goes on after its telling word, if it interrupts: Moshi must be silent first
+SILENT = 0.05  # how often nobody says anything more
+ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
+
+
+def plain(clip: Clip) -> list[str]:
+    """The clip's words without capitals and stops."""
+    return [word.text.lower().strip(".,?!") for word in clip.words]
+
+
+class DuplexDialogues(Dialogues):
+    """Draws dialogues from encoded clips; all have the length of the backgrounds (N, Q, F), of which the first is
+    silence. Every drawn dialogue is different.
+
+    Questions without a rendering of their answer are left out. Raises ValueError if none is left, or if there are
+    no back-channels or no interruptions.
+    """
+
+    def __init__(self, questions: Sequence[Clip], answers: Sequence[Clip], backchannels: Sequence[Clip],
+                 interruptions: Sequence[Clip], backgrounds: Tensor, tokenizer: TextTokenizer, frame_rate: float):
+        super().__init__(questions, answers, backgrounds, tokenizer, frame_rate)
+        if not backchannels or not interruptions:
+            raise ValueError("expected at least one back-channel and one interruption, got "
+                             f"{len(backchannels)} and {len(interruptions)}")  # fmt: skip
+        self.backchannels, self.interruptions = backchannels, interruptions
+        self.harmless = {tuple(plain(clip)) for clip in backchannels}
+
+    def draw(self, rng: random.Random) -> Dialogue:
+        """A dialogue as long as the backgrounds."""
+        return self.timeline(rng).dialogue()
+
+    def timeline(self, rng: random.Random) -> Timeline:
+        """The same, with all that is known about it."""
+        user = self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])]
+        line = Timeline(self.backgrounds[0], user, self.tokenizer, self.frame_rate)
+        echoing, now = rng.random() < ECHOING, rng.uniform(0.0, 2.0)
+        while now < line.seconds and rng.random() > SILENT:
+            now = self.exchange(line, now, echoing, rng) + rng.uniform(*PAUSE)
+        return line
+
+    def exchange(self, line: Timeline, now: float, echoing: bool, rng: random.Random) -> float:
+        """A question at `now`, its answer, and what happens meanwhile. Returns when all is said."""
+        asked, since = line.user_says(hesitate(rng.choice(self.questions), rng, self.frame_rate), now), 0
+        while True:
+            answer = rng.choice(self.answers[asked.clip.answer])
+            answered = line.moshi_says(answer, asked.end + rng.uniform(*GAP), since)
+            if echoing:
+                line.echo(answered)
+            event = rng.choices(list(EVENTS), list(EVENTS.values()))[0]
+            if event == "interruption":
+                return self.interrupt(line, answered, rng.choice(self.interruptions), rng)[1]
+            if event != "barge-in":
+                return self.listen(line, answered, event == "backchannel", rng)
+            question = hesitate(rng.choice(self.questions), rng, self.frame_rate)
+            if question.end - self.telling(question) < REST:
+                return answered.end
+            since, _, asked = self.interrupt(line, answered, question, rng)
+
+    def listen(self, line: Timeline, answered: Turn, during: bool, rng: random.Random) -> float:
+        """Moshi finishes. The user may say a back-channel `during` its turn, or something that needs no answer after
+        it. Returns the end of all speech."""
+        if during:
+            clip, at = rng.choice(self.backchannels), rng.uniform(answered.start + SETTLED, answered.end)
+        elif rng.random() < AFTERWARDS:
+            clip = rng.choice(rng.choice((self.backchannels, self.interruptions)))
+            at = answered.end + rng.uniform(*PAUSE)
+        else:
+            return answered.end
+        return max(answered.end, line.user_says(clip, at).end)
+
+    def interrupt(self, line: Timeline, answered: Turn, clip: Clip, rng: random.Random) -> tuple[int, float, Turn]:
+        """The user says a clip in the midst of Moshi's turn. Returns the first frame of Moshi's silence, the end of
+        all speech, and the user's turn."""
+        said = line.user_says(clip, rng.uniform(answered.start + SETTLED, answered.end))
+        heard = said.start + self.telling(clip) - clip.start
+        stop = heard + rng.uniform(*REACTION)
+        if stop >= answered.end:  # too late: Moshi has finished
+            return int(answered.end * self.frame_rate) + 1, max(answered.end, said.end), said
+        return line.stop(stop), max(stop, said.end), said
+
+    def telling(self, clip: Clip) -> float:
+        """The end of the first word by which a clip differs from all back-channels, in the clip's time."""
+        words = plain(clip)
+        for count, word in enumerate(clip.words, start=1):
+            if not any(other[:count] == tuple(words[:count]) for other in self.harmless):
+                return word.end
+        return clip.end

@@ -1,0 +1,131 @@
+"""A conversation while it is put together: two channels of codes, and who says what when.
+
+    timeline = Timeline(moshi, user, tokenizer, frame_rate)     two channels of silence or noise, (Q, F)
+    asked = timeline.user_says(question, 1.0)                    clips are laid over them
+    timeline.moshi_says(answer, asked.end + 0.5)
+    timeline.stop(3.2)                                           Moshi falls silent
+    timeline.dialogue()                                          tokens, for training
+
+All that is drawn at random is drawn elsewhere; here is only what must hold of every conversation: that text and voice
+go together, and that no word is cut in two.
+
+Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams. Times are seconds from the beginning.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..inner_monologue import Word, tokens_to_words, words_to_tokens
+from ..tokenizer import PAD, TextTokenizer
+from .clips import Clip
+from .dialogues import HEARING, Dialogue, later, place
+
+MARGIN = 32  # frames behind the end in which a word may end that begins before it
+
+
+def whole_words(words: Sequence[Word], tokenizer: TextTokenizer, frames: int, frame_rate: float = 12.5,
+                ahead: float = 0.0) -> Tensor:
+    """Text stream (frames,) int64 as of `words_to_tokens`, but a word that the end would cut in two is left out."""
+    words = sorted((word for word in words if word.text.strip()), key=lambda word: word.start)
+    stream = words_to_tokens(words, tokenizer, frames + MARGIN, frame_rate, ahead)
+    kept = len(tokens_to_words(stream[:frames], tokenizer)) - within_word(stream, frames, tokenizer)
+    return words_to_tokens(words[:kept], tokenizer, frames, frame_rate, ahead)
+
+
+def within_word(stream: Tensor, frame: int, tokenizer: TextTokenizer) -> bool:
+    """Whether a word of the stream (F,) is under way when `frame` begins."""
+    if not 0 < frame < len(stream) or stream[frame - 1] <= PAD or stream[frame] <= PAD:
+        return False
+    return not tokenizer.piece(stream[frame]).startswith(" ")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A clip in its place. Words and times are the timeline's; `first` is the frame in which its codes begin."""
+
+    clip: Clip
+    words: tuple[Word, ...]
+    start: float
+    end: float
+    first: int
+
+
+class Timeline:
+    """What was said so far. `moshi` and `user` (Q, F) are the channels while nobody speaks; Moshi's is pure silence.
+
+    `spoken` has the beginnings and ends of all speech on both channels.
+    """
+
+    def __init__(self, moshi: Tensor, user: Tensor, tokenizer: TextTokenizer, frame_rate: float):
+        self.silence, self.moshi = moshi, moshi.clone()
+        self.noise, self.user = user, user.clone()
+        self.user_until = 0  # the first frame after the user's last clip
+        self.tokenizer, self.frame_rate, self.frames = tokenizer, frame_rate, moshi.shape[-1]
+        self.said: list[Word] = []
+        self.heard: list[Word] = []
+        self.spoken: dict[str, list[tuple[float, float]]] = {"moshi": [], "user": []}
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.frame_rate
+
+    def _turn(self, clip: Clip, channel: Tensor, at: float) -> Turn:
+        first = place(clip, channel, at, self.frame_rate)
+        shift = first / self.frame_rate
+        return Turn(clip, tuple(later(clip.words, shift)), clip.start + shift, clip.end + shift, first)
+
+    def user_says(self, clip: Clip, at: float) -> Turn:
+        """The user says a clip; its speech starts near `at`."""
+        turn = self._turn(clip, self.user, at)
+        self.user_until = turn.first + clip.codes.shape[-1]
+        self.heard += turn.words
+        self.spoken["user"].append((turn.start, turn.end))
+        return turn
+
+    def moshi_says(self, clip: Clip, at: float, since: int = 0) -> Turn:
+        """Moshi says a clip. What it did before the frame `since` stays, also where silence precedes the speech."""
+        before = self.moshi[:, :since].clone()
+        turn = self._turn(clip, self.moshi, at)
+        self.moshi[:, :since] = before
+        self.said += turn.words
+        self.spoken["moshi"].append((turn.start, turn.end))
+        return turn
+
+    def echo(self, turn: Turn) -> None:
+        """The microphone of the user, who is silent, hears Moshi's turn, if its clip knows its echo."""
+        if turn.clip.echo is not None:
+            begin = int(turn.start * self.frame_rate)
+            heard = turn.clip.echo[:, begin - turn.first :]
+            room = max(0, self.frames - begin)
+            self.user[:, begin : begin + heard.shape[-1]] = heard[:, :room]
+
+    def stop(self, at: float) -> int:
+        """Moshi, who is speaking, falls silent `at` that time, in mid-sentence and perhaps in mid-word. Returns the
+        first frame of the silence.
+
+        If the tokens of a word are just being written, the silence waits for the last one, a frame or two. Text and
+        voice end together, and with the voice its echo.
+        """
+        stream = words_to_tokens(self.said, self.tokenizer, self.frames, self.frame_rate)
+        frame = min(self.frames, math.ceil(at * self.frame_rate - 1e-6))
+        while within_word(stream, frame, self.tokenizer):
+            frame += 1
+        self.said = sorted(self.said, key=lambda word: word.start)
+        self.said = self.said[: len(tokens_to_words(stream[:frame], self.tokenizer))]
+        self.moshi[:, frame:] = self.silence[:, frame:]
+        unheard = max(frame, self.user_until)
+        self.user[:, unheard:] = self.noise[:, unheard:]
+        start, end = self.spoken["moshi"].pop()
+        self.spoken["moshi"].append((start, min(end, frame / self.frame_rate)))
+        return frame
+
+    def dialogue(self, ahead: float = 0.0) -> Dialogue:
+        """The tokens; text leads by `ahead` seconds."""
+        text = whole_words(self.said, self.tokenizer, self.frames, self.frame_rate, ahead)
+        known = [Word(word.text, word.end + HEARING, word.end + HEARING) for word in self.heard]
+        codes = torch.cat([text[None], self.moshi.long(), self.user.long()])  # (K, F)
+        return Dialogue(codes, whole_words(known, self.tokenizer, self.frames, self.frame_rate))
