@@ -21,6 +21,7 @@ from test_checkpoints import small_moshi
 from moshi_ref import __main__ as cli
 from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
 from moshi_ref.corpus.conversations import Conversation, write_conversation
+from moshi_ref.corpus.spoken import spoken
 from moshi_ref.corpus.utterances import utterances
 from moshi_ref.evaluation import codec_report, duplex
 from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
@@ -29,7 +30,7 @@ from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import MoshiConfig, MoshiStream
 from moshi_ref.speech_text import AHEAD, TAIL
-from moshi_ref.training import recipes
+from moshi_ref.training import recipes, sources
 from moshi_ref.training.ablations import VARIANTS
 
 ALL = ("talk", "transcribe", "speak", "encode", "decode", "train", "finetune", "evaluate")
@@ -349,6 +350,8 @@ def workplace(cache, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(recipes, "utterances", functools.partial(utterances, folder=cache))
     monkeypatch.setattr(recipes, "CACHE", cache)
+    monkeypatch.setattr(sources, "spoken", functools.partial(spoken, folder=cache))
+    monkeypatch.setattr(sources, "CACHE", cache)
     return tmp_path
 
 
