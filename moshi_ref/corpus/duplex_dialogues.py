@@ -79,14 +79,15 @@ class DuplexDialogues(Dialogues):
             if echoing:
                 line.echo(answered)
             event = rng.choices(list(EVENTS), list(EVENTS.values()))[0]
-            if event == "interruption":
-                return self.interrupt(line, answered, rng.choice(self.interruptions), rng)[1]
-            if event != "barge-in":
+            clip = rng.choice(self.questions if event == "barge-in" else self.interruptions)
+            times = self.interruptible(answered, clip)
+            if event in ("none", "backchannel") or times is None:
                 return self.listen(line, answered, event == "backchannel", rng)
-            question = hesitate(rng.choice(self.questions), rng, self.frame_rate)
-            if question.end - self.telling(question) < REST:
-                return answered.end
-            since, _, asked = self.interrupt(line, answered, question, rng)
+            said = line.user_says(hesitate(clip, rng, self.frame_rate), rng.uniform(*times))
+            since = line.stop(said.start + self.telling(said.clip) - clip.start + rng.uniform(*REACTION))
+            if event == "interruption":
+                return max(said.end, since / self.frame_rate)
+            asked = said
 
     def listen(self, line: Timeline, answered: Turn, during: bool, rng: random.Random) -> float:
         """Moshi finishes. The user may say a back-channel `during` its turn, or something that needs no answer after
@@ -100,15 +101,14 @@ class DuplexDialogues(Dialogues):
             return answered.end
         return max(answered.end, line.user_says(clip, at).end)
 
-    def interrupt(self, line: Timeline, answered: Turn, clip: Clip, rng: random.Random) -> tuple[int, float, Turn]:
-        """The user says a clip in the midst of Moshi's turn. Returns the first frame of Moshi's silence, the end of
-        all speech, and the user's turn."""
-        said = line.user_says(clip, rng.uniform(answered.start + SETTLED, answered.end))
-        heard = said.start + self.telling(clip) - clip.start
-        stop = heard + rng.uniform(*REACTION)
-        if stop >= answered.end:  # too late: Moshi has finished
-            return int(answered.end * self.frame_rate) + 1, max(answered.end, said.end), said
-        return line.stop(stop), max(stop, said.end), said
+    def interruptible(self, answered: Turn, clip: Clip) -> tuple[float, float] | None:
+        """Between which times the user may say a clip, so that Moshi can stop before it has finished its turn; None
+        if the turn is too short. A question must go on until Moshi is silent."""
+        telling = self.telling(clip)
+        earliest = answered.start + SETTLED
+        latest = answered.end - (telling - clip.start) - REACTION[1]
+        too_short = bool(clip.answer) and clip.end - telling < REST
+        return None if latest <= earliest or too_short else (earliest, latest)
 
     def telling(self, clip: Clip) -> float:
         """The end of the first word by which a clip differs from all back-channels, in the clip's time."""

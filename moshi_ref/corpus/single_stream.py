@@ -25,9 +25,9 @@ from .clips import Clip
 from .dialogues import Dialogue
 from .timeline import Timeline
 
-BREATH = (0.2, 1.0)  # seconds between two sentences of a speaker
-TURN = (0.0, 0.5)  # seconds more between two speakers
-SENTENCES = (1, 3)  # of a turn
+BREATH = (0.6, 1.3)  # seconds between two readings of a speaker; the silence before a clip has room in it
+TURN = (0.1, 1.0)  # seconds between two speakers
+MORE = 0.3  # how often a speaker goes on after a reading
 
 
 def by_speaker(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
@@ -97,8 +97,9 @@ class SimulatedPair:
         rng.shuffle(turns)
         while now < line.seconds:
             says, speaker = turns[0]
-            for _ in range(rng.randint(*SENTENCES)):
-                now = says(rng.choice(self.speakers[speaker]), now).end + rng.uniform(*BREATH)
+            now = says(rng.choice(self.speakers[speaker]), now).end
+            if rng.random() < MORE:
+                now = says(rng.choice(self.speakers[speaker]), now + rng.uniform(*BREATH)).end
             now += rng.uniform(*TURN)
             turns.reverse()
         return line

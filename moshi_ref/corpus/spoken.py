@@ -18,11 +18,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch.nn.functional as F
+
+from .augment import add_loud_noise, change_gain, reverberate
+from .dialogues import later
 from .scripts import BACKCHANNELS, INTERRUPTIONS, TOPICS, draw_script, written
 from .scripts import reading as draw_reading
 from .small_world import Exchange
 from .utterances import CACHE, Utterance, UtteranceSet, cached, render_moshi, render_user
-from .voices import moshi_voice, user_voice
+from .voices import SAMPLE_RATE, moshi_voice, user_voice
 
 VERSION = 1  # part of every cache's name: raise it when the same arguments would give different utterances
 ROLES = {  # and the splits in which one can have them
@@ -69,8 +73,31 @@ def spoken(role: str, split: str, count: int, seed: int, folder: Path = CACHE) -
                   folder)  # fmt: skip
 
 
+BEFORE, AFTER = 0.05, 0.3  # seconds of the room before and after the speech
+
+
+class InRooms(Sequence[Utterance]):
+    """Utterances as a microphone in a room may hear them: reverberated, noisy, too soft or too loud, each with a
+    moment of the room before and after it. As in the paper, section 4.4. Number i is the same at every call with
+    the same seed."""
+
+    def __init__(self, utterances: Sequence[Utterance], seed: int):
+        self.utterances, self.seed = utterances, seed
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, i: int) -> Utterance:
+        utterance, rng = self.utterances[i], random.Random(f"{self.seed}/room/{i}")
+        wav = F.pad(utterance.wav, (round(BEFORE * SAMPLE_RATE), round(AFTER * SAMPLE_RATE)))
+        wav = change_gain(add_loud_noise(reverberate(wav, rng), rng), rng)
+        words, phones = later(utterance.words, BEFORE), later(utterance.phones, BEFORE)
+        return replace(utterance, wav=wav, words=tuple(words), phones=tuple(phones))
+
+
 class WrittenDigits(Sequence[Utterance]):
-    """Bare digits by people (`human.HumanUtterances`), with the answer as Moshi now writes it."""
+    """Bare digits by people (`human.HumanUtterances`), with the answer as Moshi now writes it. Some are about unspoken
+    sums; nobody renders an answer to them, so `DuplexDialogues` leaves them out."""
 
     def __init__(self, utterances: Sequence[Utterance]):
         self.utterances = utterances

@@ -14,7 +14,7 @@ Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams. Times are seconds from the
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,44 +55,41 @@ class Turn:
 
 
 class Timeline:
-    """What was said so far. `moshi` and `user` (Q, F) are the channels while nobody speaks; Moshi's is pure silence.
+    """What was said so far. `moshi` and `user` (Q, F) are the channels while nobody speaks.
 
-    `spoken` has the beginnings and ends of all speech on both channels.
+    `turns` of "moshi" and of the "user" are in the order in which they were laid, and may end behind the end.
     """
 
     def __init__(self, moshi: Tensor, user: Tensor, tokenizer: TextTokenizer, frame_rate: float):
         self.silence, self.moshi = moshi, moshi.clone()
         self.noise, self.user = user, user.clone()
-        self.user_until = 0  # the first frame after the user's last clip
         self.tokenizer, self.frame_rate, self.frames = tokenizer, frame_rate, moshi.shape[-1]
-        self.said: list[Word] = []
-        self.heard: list[Word] = []
-        self.spoken: dict[str, list[tuple[float, float]]] = {"moshi": [], "user": []}
+        self.turns: dict[str, list[Turn]] = {"moshi": [], "user": []}
 
     @property
     def seconds(self) -> float:
         return self.frames / self.frame_rate
 
-    def _turn(self, clip: Clip, channel: Tensor, at: float) -> Turn:
+    def words(self, speaker: str) -> list[Word]:
+        """All that "moshi" or the "user" said."""
+        return [word for turn in self.turns[speaker] for word in turn.words]
+
+    def _lay(self, clip: Clip, channel: Tensor, at: float, speaker: str) -> Turn:
         first = place(clip, channel, at, self.frame_rate)
         shift = first / self.frame_rate
-        return Turn(clip, tuple(later(clip.words, shift)), clip.start + shift, clip.end + shift, first)
+        turn = Turn(clip, tuple(later(clip.words, shift)), clip.start + shift, clip.end + shift, first)
+        self.turns[speaker].append(turn)
+        return turn
 
     def user_says(self, clip: Clip, at: float) -> Turn:
         """The user says a clip; its speech starts near `at`."""
-        turn = self._turn(clip, self.user, at)
-        self.user_until = turn.first + clip.codes.shape[-1]
-        self.heard += turn.words
-        self.spoken["user"].append((turn.start, turn.end))
-        return turn
+        return self._lay(clip, self.user, at, "user")
 
     def moshi_says(self, clip: Clip, at: float, since: int = 0) -> Turn:
         """Moshi says a clip. What it did before the frame `since` stays, also where silence precedes the speech."""
         before = self.moshi[:, :since].clone()
-        turn = self._turn(clip, self.moshi, at)
+        turn = self._lay(clip, self.moshi, at, "moshi")
         self.moshi[:, :since] = before
-        self.said += turn.words
-        self.spoken["moshi"].append((turn.start, turn.end))
         return turn
 
     def echo(self, turn: Turn) -> None:
@@ -104,28 +101,29 @@ class Timeline:
             self.user[:, begin : begin + heard.shape[-1]] = heard[:, :room]
 
     def stop(self, at: float) -> int:
-        """Moshi, who is speaking, falls silent `at` that time, in mid-sentence and perhaps in mid-word. Returns the
-        first frame of the silence.
+        """Moshi, interrupted by the user's last turn, falls silent `at` that time, in mid-sentence and perhaps in
+        mid-word. Returns the first frame of the silence.
 
         If the tokens of a word are just being written, the silence waits for the last one, a frame or two. Text and
-        voice end together, and with the voice its echo.
+        voice end together, and when the user has finished, no echo is left.
         """
-        stream = words_to_tokens(self.said, self.tokenizer, self.frames, self.frame_rate)
+        *earlier, turn = self.turns["moshi"]
+        stream = words_to_tokens(self.words("moshi"), self.tokenizer, self.frames, self.frame_rate)
         frame = min(self.frames, math.ceil(at * self.frame_rate - 1e-6))
         while within_word(stream, frame, self.tokenizer):
             frame += 1
-        self.said = sorted(self.said, key=lambda word: word.start)
-        self.said = self.said[: len(tokens_to_words(stream[:frame], self.tokenizer))]
         self.moshi[:, frame:] = self.silence[:, frame:]
-        unheard = max(frame, self.user_until)
-        self.user[:, unheard:] = self.noise[:, unheard:]
-        start, end = self.spoken["moshi"].pop()
-        self.spoken["moshi"].append((start, min(end, frame / self.frame_rate)))
+        last = self.turns["user"][-1]
+        quiet = max(frame, last.first + last.clip.codes.shape[-1])
+        self.user[:, quiet:] = self.noise[:, quiet:]
+        said = len(tokens_to_words(stream[:frame], self.tokenizer)) - sum(len(each.words) for each in earlier)
+        turn = replace(turn, words=turn.words[:said], end=min(turn.end, frame / self.frame_rate))
+        self.turns["moshi"] = [*earlier, turn]
         return frame
 
     def dialogue(self, ahead: float = 0.0) -> Dialogue:
         """The tokens; text leads by `ahead` seconds."""
-        text = whole_words(self.said, self.tokenizer, self.frames, self.frame_rate, ahead)
-        known = [Word(word.text, word.end + HEARING, word.end + HEARING) for word in self.heard]
+        text = whole_words(self.words("moshi"), self.tokenizer, self.frames, self.frame_rate, ahead)
+        known = [Word(word.text, word.end + HEARING, word.end + HEARING) for word in self.words("user")]
         codes = torch.cat([text[None], self.moshi.long(), self.user.long()])  # (K, F)
         return Dialogue(codes, whole_words(known, self.tokenizer, self.frames, self.frame_rate))
