@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import close, tiny_mimi
+from conftest import close, tiny_helium, tiny_mimi
 from safetensors.torch import load_file, save_file
 from test_audio import empty, not_finite, text, tone, without_samples
 from test_checkpoints import small_moshi
@@ -421,17 +421,19 @@ def test_train_moshi(workplace, cache, tokenizer, capsys):
     assert sorted(path.name for path in workplace.iterdir()) == ["helium", "mimi", "run"]
 
 
-def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, capsys):
+def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkeypatch, capsys):
     """From a Helium on through all stages; then from that Moshi on; and what comes out listens and speaks."""
-    save(Mimi(replace(tiny_mimi(), codebooks=8, used_codebooks=8, entries=512)), workplace / "mimi")
-    save(Helium(HeliumConfig.tiny(len(tokenizer))), workplace / "helium")
+    small = small_moshi(len(tokenizer)).config
+    monkeypatch.setattr(MoshiConfig, "tiny", lambda vocabulary: small)
+    save(Mimi(tiny_mimi()), workplace / "mimi")
+    save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
     tokenizer.save(workplace / "helium" / "tokenizer.model")
     given, smoke = ("--mimi", workplace / "mimi"), ("--profile", "smoke")
     assert run("train", "stages", *smoke, *given, "--helium", workplace / "helium", "--both") == 0
     folder = Path("runs") / "stages-smoke-both"
     assert capsys.readouterr().out == f"{folder}\n"
     moshi = load_moshi(folder)
-    assert moshi.config == MoshiConfig.tiny(len(tokenizer)) and load_tokenizer(folder).model == tokenizer.model
+    assert moshi.config == small and load_tokenizer(folder).model == tokenizer.model
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
         "finetuning", "instruction", "posttraining", "pretraining"
     ]  # fmt: skip

@@ -12,6 +12,7 @@ Utterances are encoded once and kept beside the utterances themselves.
 """
 
 import functools
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from .distribution import first_before_others
 from .recipes import BACKGROUNDS, Profile
 from .stage_task import Stage
 
-REACTIONS = 200  # clips of back-channels and of interruptions, each
+REACTIONS = 0.04  # clips of back-channels and of interruptions, each, as a share of the answers
 ECHOES = 0.2  # share of the answers that know their echo
 
 Draw = Callable[[random.Random], Dialogue]
@@ -42,7 +43,7 @@ class Voices:
     def __init__(self, profile: Profile, seed: int, human: Path | None, mimi: Mimi):
         self.seed, self.human, self.mimi = seed, human, mimi
         asked, answered, self.people = profile.clips
-        reactions = min(REACTIONS, answered)
+        reactions = math.ceil(REACTIONS * answered)
         self.counts = {"question": asked, "answer": answered, "reading": profile.readings, "backchannel": reactions,
                        "interruption": reactions}  # fmt: skip
 
