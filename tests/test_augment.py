@@ -5,9 +5,24 @@ import random
 import pytest
 import torch
 
-from moshi_ref.corpus.augment import add_noise, change_level, change_speed, telephone
+from moshi_ref.corpus.augment import (
+    ECHO_DELAY,
+    ECHO_SCALE,
+    REFLECTED,
+    REVERBERATION,
+    add_loud_noise,
+    add_noise,
+    change_gain,
+    change_level,
+    change_speed,
+    echo,
+    reverberate,
+    telephone,
+)
 
-SHARES = {change_level: 0.5, add_noise: 1 / 3, telephone: 0.2}  # of the cases that are changed
+SHARES = {  # of the cases that are changed
+    change_level: 0.5, add_noise: 1 / 3, telephone: 0.2, change_gain: 0.5, add_loud_noise: 0.3, reverberate: 0.3,
+}  # fmt: skip
 LOW, HIGH = (0, 3_400), (4_300, 12_000)  # Hz: what a telephone carries, and what it does not
 
 
@@ -54,6 +69,50 @@ def test_levels_change_within_bounds():
     wav = 0.1 * torch.randn(500)
     gains = torch.stack([20 * (changed / wav).median().log10() for changed in changes(change_level, wav, 60)])
     assert -15.01 <= gains.min() < -12 and 3 < gains.max() <= 6.01
+
+
+def test_gains_are_those_of_the_paper():
+    wav = 0.01 * torch.randn(500)
+    gains = torch.stack([20 * (changed / wav).median().log10() for changed in changes(change_gain, wav, 60)])
+    assert -24.01 <= gains.min() < -20 and 11 < gains.max() <= 15.01
+    assert max(changed.abs().max() for changed in changes(change_gain, 100 * wav, 20)) == 1  # clipped
+
+
+def test_loud_noise_may_be_louder_than_speech():
+    levels = [20 * noise.square().mean().sqrt().log10() for noise in changes(add_loud_noise, torch.zeros(6_000), 60)]
+    assert -56 < min(levels) < -48 and -23 < max(levels) < -16  # dBFS; speech has -23
+
+
+CLICK = torch.cat([torch.ones(1), torch.zeros(23_999)])
+
+
+def test_a_room_answers_a_click_with_a_decay():
+    decays = set()
+    for response in changes(reverberate, CLICK, 12):
+        assert response[0] == pytest.approx(1, abs=1e-4)
+        late = response[1:].double()
+        decibels = 10 * late.square().sum().log10().item()
+        assert REFLECTED[0] - 0.1 < decibels < REFLECTED[1] + 0.1
+        end = int((late.abs() > 1e-6).nonzero()[-1]) / 24_000
+        assert REVERBERATION[0] - 0.01 < end < REVERBERATION[1] + 0.01
+        half = int(end * 12_000)
+        assert late[:half].square().sum() > 100 * late[half:].square().sum()
+        decays.add(round(end, 3))
+    assert len(decays) > 6
+
+
+def test_an_echo_comes_later_and_weaker():
+    delays, scales = [], []
+    for seed in range(40):
+        back = echo(CLICK, random.Random(seed))
+        assert back.shape == CLICK.shape
+        strongest = int(back.abs().argmax())
+        delays.append(strongest / 24_000)
+        scales.append(back[strongest].item())
+        assert back[: strongest - 1].abs().max() < 1e-6  # nothing of the sound itself
+    assert ECHO_DELAY[0] - 1e-3 < min(delays) < 0.15 and 0.45 < max(delays) < ECHO_DELAY[1] + 1e-3
+    assert ECHO_SCALE[0] < min(scales) < 0.03 and 0.16 < max(scales) < ECHO_SCALE[1] + 1e-3
+    assert torch.equal(echo(CLICK, random.Random(1)), echo(CLICK, random.Random(1)))
 
 
 def test_noise_is_quieter_than_speech():

@@ -7,8 +7,9 @@ seven.", and what it knows is of use to Moshi only if Moshi's text stream is wri
     fact                "What is the job of Ada?"          "Ada is a baker."
     sum                 "What is three plus four?"         "Three plus four is seven."
     digits              "three four"                       "Three plus four is seven."
-    compare             "Which is more, three or four?"    (without the comma: as Helium reads it)
-    repeat, word        "Repeat three four."               "Three four."         "Repeat harbour."   "Harbour."
+    compare             "Which is more three or four?"     "Four is more."
+    repeat              "Repeat three four."               "Three four."
+    word                "Repeat harbour."                  "You said harbour."   (so it keeps its small letter)
     count               "Count from two to four."          "Two, three, four."
     greeting, farewell  "Good night."                      "Good night, sleep well."
 
@@ -119,7 +120,7 @@ def script(topic: str, rng: random.Random, split: str = "train") -> Exchange:
             return Exchange(topic, fact.ask(question), fact.answer, ())
         case "word":
             word = rng.choice(WORDS)
-            return Exchange(topic, sentence(f"repeat {word}"), sentence(word), ())
+            return Exchange(topic, sentence(f"repeat {word}"), sentence(f"you said {word}"), ())
         case "count":
             a, b = rng.choice(ranges(split))
             question = sentence(f"count from {NUMBERS[a]} to {NUMBERS[b]}")
