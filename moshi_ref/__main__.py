@@ -1,4 +1,4 @@
-"""The command line: python -m moshi_ref talk | encode | decode | train | evaluate.
+"""The command line: python -m moshi_ref talk | transcribe | speak | encode | decode | train | finetune | evaluate.
 
 Progress and notes go to standard error, results to standard output and to files. Bad input ends with one
 sentence and exit code 2, and leaves no half-written file behind.
@@ -20,11 +20,14 @@ from .evaluation import codec_report, duplex, text_report
 from .mimi import Mimi
 from .moshi import MoshiStream
 from .rq_transformer import Sampling
+from .speech_text import SAMPLING, Listener, speak, transcribe
 from .talk import talk
 from .training import recipes
 from .training.ablations import VARIANTS, train_variant
 from .training.distribution import leave, pick_device
+from .training.finetune import finetune
 from .training.recogniser import train_recogniser
+from .training.stages import train_speech_text, train_stages
 
 MIMI = CHECKPOINTS / "mimi-tiny"
 SECOND = 25 * 1920 // 2  # samples in a second; long sounds go through the codec ten seconds at a time
@@ -64,6 +67,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--audio-temperature", type=float, default=0.8)
     p.add_argument("--after", type=float, default=4.0, help="seconds to listen after the file has ended")
 
+    p = command("transcribe", run_transcribe, "Write down what is said in a sound, with the times of the words.")
+    p.add_argument("sound", type=Path, help="WAV, FLAC, OGG or MP3, any rate")
+    p.add_argument("--model", type=Path, required=True, help="folder of a model that `train asr` has made")
+    p.add_argument("--json", type=Path, help="file to write: text, words with times, speed")
+
+    p = command("speak", run_speak, "Speak a text.")
+    p.add_argument("text", help="words, as the model has read them in training")
+    p.add_argument("--out", type=Path, required=True, help="WAV to write")
+    p.add_argument("--model", type=Path, required=True, help="folder of a model that `train tts` has made")
+    p.add_argument("--seed", type=int, default=0, help="of the sampling")
+    p.add_argument("--temperature", type=float, default=SAMPLING.temperature, help="0 takes the likeliest sound")
+
     p = command("encode", run_encode, "Turn a sound into codes of 12.5 frames a second.")
     p.add_argument("sound", type=Path)
     p.add_argument("codes", type=Path, help="safetensors file to write, with one tensor `codes` (Q, F)")
@@ -74,14 +89,30 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--codebooks", type=int, help="use only so many of the codebooks")
 
     p = command("train", run_train, "Train a model on the small world.")
-    p.add_argument("model", choices=("helium", "mimi", "moshi", "recogniser"))
+    p.add_argument("model", choices=("helium", "mimi", "moshi", "stages", "asr", "tts", "recogniser"),
+                   help="stages: a Moshi, by the stages of the paper; asr, tts: from a Moshi on")  # fmt: skip
     p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
     p.add_argument("--variant", choices=tuple(VARIANTS), help="with mimi: train it for less time, and leave a part out")
     p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE, or one of the variant")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
     p.add_argument("--text", type=Path, help="with helium: a folder of .txt files to read as well")
-    p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="with moshi: what it starts from")
+    p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny",
+                   help="with moshi, stages: what it starts from")  # fmt: skip
+    p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="with asr, tts: where it starts")
+    p.add_argument("--no-text", action="store_true", help="with stages: no Helium, no steps on text alone")
+    p.add_argument("--both", action="store_true", help="with stages: learn to predict the user's codes too")
+
+    p = command("finetune", run_finetune, "Train a Moshi on recorded conversations.")
+    p.add_argument("conversations", type=Path, help="a folder of stereo WAVs with a JSON each, or a manifest")
+    p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model to start from")
+    p.add_argument("--out", type=Path, help="folder of the run; default runs/finetune, with -lora-RANK")
+    p.add_argument("--lora", type=int, metavar="RANK", help="train adapters of this rank, and not all weights")
+    p.add_argument("--steps", type=int, default=500)
+    p.add_argument("--learning-rate", type=float, default=1e-4)
+    p.add_argument("--batch-size", type=int, default=8)
+    p.add_argument("--seconds", type=float, default=8.0, help="length of the windows that are drawn")
+    p.add_argument("--seed", type=int, default=0)
 
     p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, or measure what Mimi loses.", None)
     p.add_argument("model", nargs="?", choices=("moshi", "mimi", "helium"), default="moshi", help="default: moshi")
@@ -108,6 +139,33 @@ def run_talk(args: argparse.Namespace) -> None:
     print()
     print(f"{result['frames']} frames, median {result['frame_ms']['median']} ms, "
           f"real-time factor {result['rtf']}", file=sys.stderr)  # fmt: skip
+
+
+def run_transcribe(args: argparse.Namespace) -> None:
+    if args.json is not None:
+        check_folder(args.json)  # before the work, not after it
+    device = pick_device()
+    torch.set_num_threads(1)
+    mimi = load_mimi(args.mimi).to(device)
+    listener, wav = Listener(load_moshi(args.model).to(device), mimi), read_sound(args.sound, mimi)
+    result = transcribe(listener, load_tokenizer(args.model), wav, say=lambda piece: print(piece, end="", flush=True))
+    print()
+    print(f"{result['seconds']} s, real-time factor {result['rtf']}", file=sys.stderr)
+    if args.json is not None:
+        with writing(args.json) as part:
+            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def run_speak(args: argparse.Namespace) -> None:
+    check_folder(args.out)
+    device, kind, drawing = pick_device(), sound_format(args.out), Sampling(args.temperature, SAMPLING.top_k)
+    torch.set_num_threads(1)
+    mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.model).to(device)
+    stream = MoshiStream(moshi, mimi, args.seed, text=drawing, audio=drawing)
+    wav = speak(stream, load_tokenizer(args.model), args.text)
+    with writing(args.out) as part:
+        soundfile.write(part, wav.clamp(-1, 1).numpy(), mimi.config.sample_rate, "PCM_16", format=kind)
+    print(f"{len(wav) / mimi.config.sample_rate:.2f} s", file=sys.stderr)
 
 
 def read_sound(path: Path, mimi: Mimi) -> torch.Tensor:
@@ -166,6 +224,10 @@ def run_train(args: argparse.Namespace) -> None:
         if args.model != "mimi":
             raise ValueError(f"--variant is for the codec; write: train mimi --variant {args.variant}")
         run += f"-{args.variant}-{args.seed}"
+    if args.no_text or args.both:
+        if args.model != "stages":
+            raise ValueError("--no-text and --both are for the stages; write: train stages")
+        run += "-no-text" * args.no_text + "-both" * args.both
     folder = args.out or Path("runs") / run
     if args.variant is not None:
         train_variant(args.variant, profile, folder, args.seed, args.human)
@@ -173,11 +235,27 @@ def run_train(args: argparse.Namespace) -> None:
         recipes.train_mimi(profile, folder, args.seed, args.human)
     elif args.model == "helium":
         recipes.train_helium(profile, folder, args.seed, args.text)
-    elif args.model == "moshi":
-        helium, tokenizer = load_helium(args.helium), load_tokenizer(args.helium)
-        recipes.train_moshi(profile, folder, args.seed, args.human, load_mimi(args.mimi), helium, tokenizer)
-    else:
+    elif args.model == "recogniser":
         train_recogniser(name, folder, args.seed)
+    elif args.model in ("asr", "tts"):
+        moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
+        train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(args.mimi), moshi, tokenizer)
+    else:
+        mimi, helium, tokenizer = load_mimi(args.mimi), load_helium(args.helium), load_tokenizer(args.helium)
+        if args.model == "moshi":
+            recipes.train_moshi(profile, folder, args.seed, args.human, mimi, helium, tokenizer)
+        else:
+            read = None if args.no_text else helium
+            train_stages(profile, folder, args.seed, args.human, mimi, read, tokenizer, args.both)
+    print(folder)
+    leave()
+
+
+def run_finetune(args: argparse.Namespace) -> None:
+    name = "finetune" if args.lora is None else f"finetune-lora-{args.lora}"
+    folder = args.out or Path("runs") / name
+    finetune(args.conversations, folder, load_moshi(args.moshi), load_mimi(args.mimi), load_tokenizer(args.moshi),
+             args.steps, args.learning_rate, args.batch_size, args.seconds, args.lora, args.seed)  # fmt: skip
     print(folder)
     leave()
 

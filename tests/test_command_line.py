@@ -13,23 +13,27 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import close, tiny_mimi
+from conftest import close, tiny_helium, tiny_mimi
 from safetensors.torch import load_file, save_file
 from test_audio import empty, not_finite, text, tone, without_samples
 from test_checkpoints import small_moshi
 
 from moshi_ref import __main__ as cli
 from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_tokenizer, save
+from moshi_ref.corpus.conversations import Conversation, write_conversation
+from moshi_ref.corpus.spoken import spoken
 from moshi_ref.corpus.utterances import utterances
 from moshi_ref.evaluation import codec_report, duplex
 from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
 from moshi_ref.helium import Helium, HeliumConfig
+from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi, MimiConfig
-from moshi_ref.moshi import MoshiStream
-from moshi_ref.training import recipes
+from moshi_ref.moshi import MoshiConfig, MoshiStream
+from moshi_ref.speech_text import AHEAD, TAIL
+from moshi_ref.training import recipes, sources
 from moshi_ref.training.ablations import VARIANTS
 
-ALL = ("talk", "encode", "decode", "train", "evaluate")
+ALL = ("talk", "transcribe", "speak", "encode", "decode", "train", "finetune", "evaluate")
 
 
 def run(*arguments) -> int:
@@ -89,7 +93,7 @@ def assert_refused(code: int, folder: Path, capsys, before: list[Path]) -> None:
 def test_help_from_a_shell():
     done = subprocess.run([sys.executable, "-m", "moshi_ref", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
-    assert all(f"\n    {command} " in done.stdout for command in ALL)
+    assert all(re.search(rf"\n    {command}\s", done.stdout) for command in ALL)
 
 
 @pytest.mark.parametrize("command", ALL)
@@ -154,6 +158,66 @@ def test_decoding_fewer_codebooks(models, encode, decode, sound, tmp_path):
     with torch.inference_mode():
         coarse = load_mimi(models / "mimi").decode(codes[None, :1])[0, 0]
     close(torch.from_numpy(back), coarse.clamp(-1, 1), 2e-4)
+
+
+def test_transcribe(models, sound, tmp_path, capsys):
+    given = ("--mimi", models / "mimi", "--model", models / "moshi")
+    assert run("transcribe", sound, *given, "--json", tmp_path / "out.json") == 0
+    result, streams = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr()
+    assert result["seconds"] == 0.5 and "0.5 s, real-time factor" in streams.err and streams.out.endswith("\n")
+    assert result["text"] == " ".join(word["text"] for word in result["words"])
+    assert all(0 <= word["start"] < 0.5 + TAIL for word in result["words"])
+
+
+def test_speak(models, tmp_path, capsys):
+    """The same seed sounds the same, and colder is something else."""
+    sounds = []
+    for more in ((), (), ("--seed", 1), ("--temperature", 0)):
+        given = ("--mimi", models / "mimi", "--model", models / "moshi", "--out", tmp_path / "out.wav", *more)
+        assert run("speak", "hello there", *given) == 0
+        wav, rate = soundfile.read(tmp_path / "out.wav")
+        assert rate == 24_000 and len(wav) % 1920 == 0 and len(wav) >= 24_000 * (AHEAD + TAIL)
+        sounds.append(wav.tobytes())
+    assert sounds[0] == sounds[1] and len(set(sounds)) == 3
+    assert re.fullmatch(r"(\d+\.\d\d s\n){4}", capsys.readouterr().err)
+
+
+def test_finetune(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = (Word("hello", 0.2, 0.5), Word("there", 0.6, 0.9))
+    write_conversation(tmp_path / "one.wav", Conversation(0.1 * torch.randn(2, 40_000), words))
+    given = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--steps", 2, "--batch-size", 2, "--seconds", 1)
+    assert run("finetune", tmp_path, *given, "--lora", 2) == 0
+    assert capsys.readouterr().out == f"{Path('runs/finetune-lora-2')}\n"
+    assert load_moshi("runs/finetune-lora-2").config == load_moshi(models / "moshi").config
+    assert (tmp_path / "runs" / "finetune-lora-2" / "lora.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (("speak", " ", "--out", "out.wav"), "expected words to speak"),
+        (("speak", "hello", "--out", "out.text"), "out.text"),
+        (("speak", "hello", "--out", "nowhere/out.wav"), "nowhere"),
+        (("transcribe", "nowhere.wav"), "nowhere.wav"),
+        (("transcribe", "tone.wav", "--json", "nowhere/out.json"), "nowhere"),
+        (("transcribe", "tone.wav", "--model", "elsewhere"), "elsewhere"),
+        (("finetune", "nowhere"), "nowhere"),
+        (("finetune", ".", "--steps", 0), "expected windows"),
+        (("finetune", ".", "--lora", 0), "rank"),
+        (("train", "moshi", "--both"), "train stages"),
+        (("train", "mimi", "--no-text"), "train stages"),
+    ],
+)
+def test_wrong_wishes_to_the_newer_commands_are_refused(arguments, part, models, sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = ["--mimi", models / "mimi"]
+    if "--model" not in arguments and arguments[0] != "train":
+        given += ["--moshi" if arguments[0] == "finetune" else "--model", models / "moshi"]
+    before = sorted(tmp_path.iterdir())
+    assert run(*arguments, *given) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and part in said and sorted(tmp_path.iterdir()) == before
 
 
 # --- Odd sounds -----------------------------------------------------------------------------------
@@ -286,6 +350,8 @@ def workplace(cache, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(recipes, "utterances", functools.partial(utterances, folder=cache))
     monkeypatch.setattr(recipes, "CACHE", cache)
+    monkeypatch.setattr(sources, "spoken", functools.partial(spoken, folder=cache))
+    monkeypatch.setattr(sources, "CACHE", cache)
     return tmp_path
 
 
@@ -353,6 +419,30 @@ def test_train_moshi(workplace, cache, tokenizer, capsys):
     assert_trained(workplace / "run")
     assert len(list(cache.glob("clips-*.safetensors"))) == 2  # questions and answers
     assert sorted(path.name for path in workplace.iterdir()) == ["helium", "mimi", "run"]
+
+
+def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkeypatch, capsys):
+    """From a Helium on through all stages; then from that Moshi on; and what comes out listens and speaks."""
+    small = small_moshi(len(tokenizer)).config
+    monkeypatch.setattr(MoshiConfig, "tiny", lambda vocabulary: small)
+    save(Mimi(tiny_mimi()), workplace / "mimi")
+    save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
+    tokenizer.save(workplace / "helium" / "tokenizer.model")
+    given, smoke = ("--mimi", workplace / "mimi"), ("--profile", "smoke")
+    assert run("train", "stages", *smoke, *given, "--helium", workplace / "helium", "--both") == 0
+    folder = Path("runs") / "stages-smoke-both"
+    assert capsys.readouterr().out == f"{folder}\n"
+    moshi = load_moshi(folder)
+    assert moshi.config == small and load_tokenizer(folder).model == tokenizer.model
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
+        "finetuning", "instruction", "posttraining", "pretraining"
+    ]  # fmt: skip
+    for name in ("asr", "tts"):
+        assert run("train", name, *smoke, *given, "--moshi", folder) == 0
+    capsys.readouterr()
+    made = Path("runs") / "tts-smoke"
+    assert run("speak", "hello there", "--out", "said.wav", "--model", made, *given) == 0
+    assert run("transcribe", "said.wav", "--model", Path("runs") / "asr-smoke", *given) == 0
 
 
 def test_train_recogniser(workplace, capsys):

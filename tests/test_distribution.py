@@ -25,10 +25,11 @@ from moshi_ref.training.codec import CodecTask, Source
 from moshi_ref.training.language import LanguageRecipe, LanguageTask
 from moshi_ref.training.loop import Task, train
 from moshi_ref.training.recipes import keep_with_tokenizer
+from moshi_ref.training.stage_task import Stage, StageTask, new_student
 from moshi_ref.training.text import TextRecipe, TextTask
 
 STEPS = 5
-SCALARS = {"codec": 9, "moshi": 7, "helium": 3}  # kinds of tasks, and how many scalars the curve of each has at least
+SCALARS = {"codec": 9, "moshi": 7, "stage": 7, "helium": 3}  # kinds of tasks, and how many scalars each has at least
 RECIPE = replace(ADVERSARIAL, batch_size=4, unquantized_steps=2)
 
 
@@ -42,6 +43,10 @@ def new_task(kind: str) -> Task:
         return CodecTask(Mimi(tiny_mimi()), [source], RECIPE, device)
     if kind == "moshi":
         return LanguageTask(small_moshi(), random_dialogue, LanguageRecipe(batch_size=4), device)
+    if kind == "stage":  # every second step is on text alone
+        stage = Stage("stage", STEPS, 1e-3, 2e-3, 1, text_only=0.5, recipe=LanguageRecipe(batch_size=4))
+        text = torch.arange(90) ** 2 % 17 + 3
+        return StageTask(new_student(small_moshi(), device), random_dialogue, stage, device, text)
     text = torch.arange(90) ** 2 % 37
     return TextTask(small_helium(), text, text.flip(0), TextRecipe(batch_size=4), device)
 

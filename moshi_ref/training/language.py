@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..corpus.dialogues import Dialogue
 from ..helium import Helium
-from ..moshi import Moshi
+from ..moshi import Moshi, MoshiOutput
 from ..rq_transformer import ZERO
 from ..tokenizer import PAD
 from ..transformer import Linear
@@ -51,10 +51,10 @@ class LanguageRecipe:
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...). With several
-    processes, the mean of what they return is the mean over all of their rows."""
+    """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...); 0 where nothing
+    has a weight. With several processes, the mean of what they return is the mean over all of their rows."""
     losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-    return (losses * weights.flatten()).sum() / mean(weights.sum())
+    return (losses * weights.flatten()).sum() / mean(weights.sum()).clamp(min=1e-9)
 
 
 def text_loss(logits: Tensor, targets: Tensor, mask: Tensor, padding_weight: float) -> Tensor:
@@ -69,6 +69,41 @@ def audio_loss(logits: Tensor, targets: Tensor, mask: Tensor, semantic_weight: f
     weights[:, 0] *= semantic_weight
     logits = torch.where(mask[..., None], logits, 0.0)  # what a delay pushed out is NaN
     return weighted_cross_entropy(logits, targets.clamp(min=0), weights)
+
+
+def dialogue_losses(out: MoshiOutput, hearing: Tensor, codes: Tensor, heard: Tensor,
+                    recipe: LanguageRecipe) -> dict[str, Tensor]:
+    """The losses of dialogues codes (B, K, F) whose users say heard (B, F), from what the model and the hearing head
+    (B, F, V_text) made of them. Where the user's codes are predicted too, they count as much as Moshi's."""
+    own = (codes.shape[1] - 1) // 2  # codebooks of a speaker
+    spoken = codes[:, 1 : 1 + out.audio_logits.shape[1]]  # (B, Q, F), where Q is `own` or twice that
+    audio = (x.unflatten(1, (-1, own)).flatten(0, 1) for x in (out.audio_logits, spoken, out.audio_mask))
+    losses = {
+        "text": text_loss(out.text_logits, codes[:, 0], out.text_mask, recipe.padding_weight),
+        "audio": audio_loss(*audio, recipe.semantic_weight),  # a row for each speaker
+        "heard": text_loss(hearing, heard, torch.ones_like(heard, dtype=torch.bool), recipe.padding_weight),
+    }
+    losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
+    words = codes[:, 0] > PAD
+    right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
+    losses["words_right"] = right.sum() / mean(words.sum().float()).clamp(min=1)
+    return losses
+
+
+def disturb(codes: Tensor, recipe: LanguageRecipe) -> Tensor:
+    """Disturb the past in codes (B, K, F). Each of the three kinds of stream is left alone in half of the rows;
+    in the others a random share of its tokens, up to the recipe's, becomes nothing (text) or a token of
+    another dialogue (audio). Besides, in some rows all acoustic codes of the user become nothing."""
+    batch, streams, frames = codes.shape
+    own = (streams - 1) // 2  # codebooks of a speaker
+    most = torch.tensor([recipe.forgotten, recipe.replaced, recipe.misheard])[:, None]  # (3, 1)
+    share = torch.rand(batch, 3, 1) * most * (torch.rand(batch, 3, 1) < 0.5)
+    chosen = torch.rand(batch, streams, frames) < share.repeat_interleave(torch.tensor([1, own, own]), dim=1)
+    other = codes.roll(1, dims=0)[..., torch.randperm(frames)]
+    other[:, 0] = ZERO
+    shown = torch.where(chosen, other, codes)
+    shown[torch.rand(batch) < recipe.muffled, 2 + own :] = ZERO
+    return shown
 
 
 @torch.no_grad()
@@ -106,35 +141,13 @@ class LanguageTask:
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
         """The losses of one batch; see `training.loop.Task`."""
-        recipe, dialogues = self.recipe, [self.draw(rng) for _ in range(self.recipe.batch_size)]
+        dialogues = [self.draw(rng) for _ in range(self.recipe.batch_size)]
         mine, whole_batch = share(len(dialogues)), torch.stack([d.codes for d in dialogues])  # (B, K, F)
         codes, shown = (each[mine].to(self.device) for each in (whole_batch, self.disturb(whole_batch)))
         heard = torch.stack([d.user_text for d in dialogues[mine]]).to(self.device)  # (B, F)
         out = self.moshi(codes, shown)
-        spoken = codes[:, 1 : 1 + self.moshi.config.model.predicted]  # (B, Q, F)
-        everywhere = torch.ones_like(heard, dtype=torch.bool)
-        losses = {
-            "text": text_loss(out.text_logits, codes[:, 0], out.text_mask, recipe.padding_weight),
-            "audio": audio_loss(out.audio_logits, spoken, out.audio_mask, recipe.semantic_weight),
-            "heard": text_loss(self.hearing_head(out.hidden), heard, everywhere, recipe.padding_weight),
-        }
-        losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
-        words = codes[:, 0] > PAD
-        right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
-        losses["words_right"] = right.sum() / mean(words.sum().float()).clamp(min=1)
-        return losses
+        return dialogue_losses(out, self.hearing_head(out.hidden), codes, heard, self.recipe)
 
     def disturb(self, codes: Tensor) -> Tensor:
-        """Disturb the past in codes (B, K, F). Each of the three kinds of stream is left alone in half of the rows;
-        in the others a random share of its tokens, up to the recipe's, becomes nothing (text) or a token of
-        another dialogue (audio). Besides, in some rows all acoustic codes of the user become nothing."""
-        recipe, predicted, (batch, streams, frames) = self.recipe, self.moshi.config.model.predicted, codes.shape
-        most = torch.tensor([recipe.forgotten, recipe.replaced, recipe.misheard])[:, None]  # (3, 1)
-        share = torch.rand(batch, 3, 1) * most * (torch.rand(batch, 3, 1) < 0.5)
-        kinds = torch.tensor([1, predicted, streams - 1 - predicted])
-        chosen = torch.rand(batch, streams, frames) < share.repeat_interleave(kinds, dim=1)
-        other = codes.roll(1, dims=0)[..., torch.randperm(frames)]
-        other[:, 0] = ZERO
-        shown = torch.where(chosen, other, codes)
-        shown[torch.rand(batch) < recipe.muffled, 2 + predicted :] = ZERO
-        return shown
+        """Disturb the past in codes (B, K, F) as the recipe says."""
+        return disturb(codes, self.recipe)

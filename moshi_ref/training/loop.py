@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -41,9 +42,16 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100, warmup: int = 50) -> list:
+def constant(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate: linear warm-up, then 1 for ever."""
+    return min(1.0, (step + 1) / max(1, warmup))
+
+
+def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100, warmup: int = 50,
+          factor: Callable[[int, int, int], float] = schedule) -> list:
     """Train up to `steps` steps, from the checkpoint in `folder` if there is one. Returns the curve, a
-    list of {"step", "seconds", "loss", ...}, which is also written to `folder`/curve.json.
+    list of {"step", "seconds", "loss", ...}, which is also written to `folder`/curve.json. `factor` is that of the
+    learning rate, `schedule` or `constant`.
 
     An interrupted run loses the steps since its last checkpoint. Raises ValueError if the checkpoint in
     the folder is damaged or of another run (other seed or number of steps).
@@ -61,7 +69,7 @@ def train(task: Task, folder: Path, steps: int, seed: int, save_every: int = 100
     try:
         for step in bar:
             for group, lr in zip(task.optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * schedule(step, steps, warmup)
+                group["lr"] = lr * factor(step, steps, warmup)
             curve.append({"step": step, **one_step(task, step, seed), "seconds": round(time.time() - began, 2)})
             bar.set_postfix(loss=f"{curve[-1]['loss']:.3f}")
             if (step + 1) % save_every == 0 or step + 1 == steps:

@@ -1,0 +1,103 @@
+"""The stages of Moshi's training, each at small scale (Moshi paper, section 4 and Table 1).
+
+    stage          sound                                  the paper: steps, rates (temporal, depth)    text only
+    pretraining    one speaker reads, in Moshi's streams  1,000,000   3e-5 and 2e-4, cosine            1/2
+    posttraining   two speakers, as if from one channel   100,000     3e-6 and 5e-5, fixed             1/10
+    finetuning     conversations on two channels          10,000      2e-6 and 4e-6, fixed             none
+    instruction    questions, and answers in one voice    30,000      2e-6 and 2e-6, fixed             none
+
+First it learns what speech is, with an acoustic delay of 2 frames, because that is easier; text and sound are shifted
+against each other, so that neither is a mere copy of the other. Then it learns that there are two, with a delay of 1;
+then, when people speak and when they listen; and last, whom it is to be. Each stage begins with the weights of the one
+before.
+
+Here a stage has thousands of steps and not millions, so the rates are larger and lie closer together; the last stage
+has to teach all that Moshi is asked later, so it is long and its rates fall; and there is some text to the end, because
+so many steps without any would let it forget what it has read.
+
+Two more stages begin with a trained Moshi and change when the text comes (section 5.7): `asr` has it after the sound,
+`tts` before. See `speech_text.py`.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..corpus.documents import documents
+from ..helium import Helium
+from ..mimi import Mimi
+from ..moshi import Moshi, MoshiConfig
+from ..speech_text import AHEAD, BEHIND
+from ..tokenizer import TextTokenizer
+from .distribution import pick_device
+from .language import start_from_helium
+from .loop import constant, train
+from .recipes import Profile, keep_with_tokenizer
+from .sources import sources
+from .stage_task import Stage, StageTask, new_student
+from .supervision import for_both_speakers, for_moshi_alone
+from .text import pack
+
+
+def stages(profile: Profile) -> tuple[Stage, ...]:
+    """The four stages of a Moshi that converses."""
+    recipe, alone = profile.moshi, replace(profile.moshi, heard=0.0)  # alone, there is nobody to be heard
+    return (
+        Stage("pretraining", steps(profile, 0.7), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
+        Stage("posttraining", steps(profile, 0.2), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
+        Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
+        Stage("instruction", steps(profile, 0.8), 5e-4, 5e-4, 1, text_only=0.2, recipe=recipe),
+    )
+
+
+def speech_text_stage(name: str, profile: Profile) -> Stage:
+    """The stage "asr" or "tts". What is to be spoken is never hidden from a model that is to speak it."""
+    alone = replace(profile.moshi, heard=0.0)
+    if name == "asr":
+        return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 1, recipe=alone, ahead=-BEHIND)
+    return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 2, recipe=replace(alone, forgotten=0.0), ahead=AHEAD)
+
+
+def steps(profile: Profile, share: float) -> int:
+    """A share of the steps that a Moshi of the profile is trained for without stages."""
+    return max(1, round(share * profile.moshi_steps))
+
+
+def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi, helium: Helium | None,
+                 tokenizer: TextTokenizer, both: bool = False) -> Moshi:
+    """Train the tiny Moshi into `folder`, stage after stage, on the codes of `mimi`; the model after each stage is kept
+    in a folder of its own below it.
+
+    helium: what it starts from. None leaves out all that comes from text alone: this start, and the steps on text.
+    both: predict the user's codes too, as the paper does; what is kept predicts Moshi's alone.
+    """
+    device = pick_device()
+    print(f"training Moshi in stages on {device}", file=sys.stderr)
+    source = sources(profile, seed, human, mimi.to(device), tokenizer)
+    torch.manual_seed(seed)
+    config, text = MoshiConfig.tiny(len(tokenizer)), None
+    moshi = Moshi(for_both_speakers(config) if both else config)
+    if helium is not None:
+        start_from_helium(moshi, helium)
+        text = pack(documents(profile.megabytes, seed), tokenizer)
+    student = new_student(moshi, device)
+    for stage in stages(profile):
+        task = StageTask(student, source(stage), stage, device, text)
+        train(task, folder / stage.name, stage.steps, seed, factor=stage.factor)
+        trained = keep_with_tokenizer(for_moshi_alone(moshi), tokenizer, folder / stage.name)
+    return keep_with_tokenizer(trained, tokenizer, folder)
+
+
+def train_speech_text(name: str, profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi,
+                      moshi: Moshi, tokenizer: TextTokenizer) -> Moshi:
+    """Make a recogniser ("asr") or a voice ("tts") of a trained Moshi, into `folder`."""
+    device = pick_device()
+    print(f"training {name} on {device}", file=sys.stderr)
+    stage = speech_text_stage(name, profile)
+    draw = sources(profile, seed, human, mimi.to(device), tokenizer)(stage)
+    torch.manual_seed(seed)
+    task = StageTask(new_student(moshi, device), draw, stage, device)
+    train(task, folder, stage.steps, seed, factor=stage.factor)
+    return keep_with_tokenizer(moshi, tokenizer, folder)

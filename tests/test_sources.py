@@ -1,0 +1,111 @@
+"""What each stage hears: the right voices, in the right streams."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny_mimi
+
+from moshi_ref.corpus.clips import Clip
+from moshi_ref.corpus.voices import MOSHI_VOICE
+from moshi_ref.inner_monologue import Word
+from moshi_ref.mimi import Mimi
+from moshi_ref.rq_transformer import ZERO
+from moshi_ref.tokenizer import PAD
+from moshi_ref.training import sources as module
+from moshi_ref.training.recipes import PROFILES
+from moshi_ref.training.sources import sources
+from moshi_ref.training.stage_task import Stage
+from moshi_ref.training.stages import speech_text_stage, stages
+
+SMOKE = replace(PROFILES["smoke"], frames=60)
+ALL = {stage.name: stage for stage in (*stages(SMOKE), *(speech_text_stage(n, SMOKE) for n in ("asr", "tts")))}
+CODE = {"reading": 1, "question": 2, "question in rooms": 3, "answer": 4, "backchannel": 5, "interruption": 6,
+        "people": 7, "own reading": 8}  # fmt: skip
+Q = 3
+
+
+def clip(kind: str, number: int) -> Clip:
+    """A second of sound whose codes say what it is."""
+    name = kind.replace("own ", "")
+    own = kind in ("answer", "own reading")
+    text = "stop" if kind == "interruption" else "seven"
+    return Clip(torch.full((Q, 16), CODE[kind]).short(), (Word(text, 0.4, 0.7),), 0.4, 0.7,
+                "" if name in ("backchannel", "interruption") else "five", topic=name,
+                speaker=MOSHI_VOICE.name if own else f"{kind} {number}")  # fmt: skip
+
+
+@pytest.fixture
+def source(monkeypatch, tokenizer):
+    """Sources with made clips, three of a kind."""
+
+    def clips(self, kind: str) -> list[Clip]:
+        kinds = ("reading", "own reading") if kind == "reading" else (kind,)
+        return [clip(each, number) for each in kinds for number in range(3)]
+
+    monkeypatch.setattr(module.Voices, "clips", clips)
+    monkeypatch.setattr(module, "encode_backgrounds", lambda *_: torch.zeros(2, Q, 60, dtype=torch.int16))
+    return sources(SMOKE, 0, Path("people"), Mimi(tiny_mimi()), tokenizer)
+
+
+def drawn(source, stage: Stage, count: int = 60) -> torch.Tensor:
+    """Dialogues (count, K, F)."""
+    draw = source(stage)
+    return torch.stack([draw(random.Random(i)).codes for i in range(count)])
+
+
+def heard(codes: torch.Tensor) -> set[int]:
+    return set(codes.unique().tolist()) - {0}
+
+
+@pytest.mark.parametrize(
+    "name, moshi, user",
+    [
+        ("pretraining", {1, 8}, {ZERO}),
+        ("posttraining", {1, 8}, {1, 8}),
+        ("finetuning", {4}, {2, 5, 6}),
+        ("instruction", {4}, {2, 3, 5, 6, 7}),
+        ("asr", {1, 2, 7, 8}, {ZERO}),
+        ("tts", {4, 8}, {ZERO}),
+    ],
+)
+def test_who_is_heard(name, moshi, user, source):
+    codes = drawn(source, ALL[name])
+    assert heard(codes[:, 1 : 1 + Q]) == moshi and heard(codes[:, 1 + Q :]) == user
+
+
+def lead(codes: torch.Tensor) -> list[int]:
+    """Frames from the first text token to the first sound of each dialogue, as far as there are both."""
+    pairs = [((row[0] > PAD).nonzero(), (row[1] > 0).nonzero()) for row in codes]
+    return [int(sound[0] + 5 - text[0]) for text, sound in pairs if len(text) and len(sound)]  # words begin after 0.4 s
+
+
+def test_when_the_text_comes(source):
+    asr, tts, free = (lead(drawn(source, ALL[name])) for name in ("asr", "tts", "pretraining"))
+    assert max(abs(each + 0.5 * 12.5) for each in asr) <= 1
+    assert max(abs(each - ALL["tts"].ahead * 12.5) for each in tts) <= 1
+    assert min(free) < -4 and max(free) > 4
+
+
+def test_the_text_is_hidden_in_pre_training_alone(source):
+    hidden = {name: (drawn(source, stage)[:, 0] == ZERO).all(1).float().mean().item() for name, stage in ALL.items()}
+    assert 0.15 < hidden.pop("pretraining") < 0.45 and set(hidden.values()) == {0.0}
+
+
+def test_real_clips_are_made_once(tokenizer, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "CACHE", tmp_path)
+    real = module.spoken
+    monkeypatch.setattr(module, "spoken", lambda *given: real(*given, folder=tmp_path))
+    profile = replace(SMOKE, clips=(3, 4, 2), readings=2)
+    voices = module.Voices(profile, 0, None, Mimi(tiny_mimi()).eval())
+    for kind in ("question", "question in rooms", "answer", "interruption"):
+        first, files = voices.clips(kind), sorted(tmp_path.glob("spoken-*"))
+        again = voices.clips(kind)
+        assert len(first) == voices.counts[kind.removesuffix(" in rooms")]
+        assert [c.codes.tolist() for c in first] == [c.codes.tolist() for c in again]
+        assert sorted(tmp_path.glob("spoken-*")) == files
+    assert voices.clips("people") == []  # nobody gave any
+    asked, in_rooms = voices.clips("question"), voices.clips("question in rooms")
+    assert [c.question for c in asked] == [c.question for c in in_rooms]
