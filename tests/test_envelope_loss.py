@@ -62,6 +62,14 @@ def test_it_orders_sounds_as_stoi_does():
     assert losses == sorted(losses) and scores == sorted(scores, reverse=True)
 
 
+def test_rows_count_alike_and_the_silent_ones_nothing():
+    wavs = torch.cat([noisy_speech(), 0.1 * noisy_speech(), torch.zeros(1, 48_000)])
+    output = wavs + 0.01 * torch.randn_like(wavs)
+    alone = [LOSS(a[None], b[None]) for a, b in zip(output, wavs, strict=True)]
+    assert alone[2] == 0 < alone[0] < alone[1]
+    torch.testing.assert_close(LOSS(output, wavs), sum(alone) / 3)
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_silence_has_finite_gradients(rows):
     output = torch.zeros(rows, 23_040, requires_grad=True)

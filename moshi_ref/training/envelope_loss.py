@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 LOWEST, BANDS = 150.0, 17  # Hz, centre of the lowest band; the highest then is 6 kHz, where consonants hiss
 SEGMENT = 30  # windows whose rise and fall are compared: 0.38 s, as in STOI
-SILENCE = 1e-4  # power of a segment below this share of the loudest one's (-40 dB) counts as silence
+SILENCE = 1e-4  # power of a segment below this share of the loudest one's in its row (-40 dB) counts as silence
+SPEECH = 10.0  # power of a soft voice's loudest segment: a row without any speech has none to compare
 
 
 def third_octaves(sample_rate: int, size: int) -> Tensor:
@@ -23,7 +24,7 @@ def third_octaves(sample_rate: int, size: int) -> Tensor:
     centres = LOWEST * 2 ** (torch.arange(BANDS) / 3)
     above = frequencies[:, None] >= centres * 2 ** (-1 / 6)
     below = frequencies[:, None] < centres * 2 ** (1 / 6)
-    return (above & below).float()
+    return (above & below).to(torch.get_default_dtype())
 
 
 class EnvelopeLoss(nn.Module):
@@ -45,8 +46,9 @@ class EnvelopeLoss(nn.Module):
         segments, originals = self.segments(output), self.segments(target)  # (B, BANDS, pieces, SEGMENT)
         correlation = (unit(segments) * unit(originals)).sum(-1)  # (B, BANDS, pieces)
         power = originals.square().mean((1, 3))  # (B, pieces)
-        heard = (power > SILENCE * power.max()).float()[:, None]  # (B, 1, pieces)
-        return ((1 - correlation) * heard).sum() / (heard.sum() * BANDS)
+        heard = power > SILENCE * power.amax(1, keepdim=True).clamp(min=SPEECH)
+        lacking = ((1 - correlation).mean(1) * heard).sum(1) / heard.sum(1).clamp(min=1)  # (B,)
+        return lacking.mean()
 
     def segments(self, wav: Tensor) -> Tensor:
         """(B, T) -> the envelope of each band in overlapping segments: (B, BANDS, pieces, SEGMENT). A sound that is too
