@@ -60,10 +60,10 @@ def in_order(weight: Tensor, *axes: int) -> Tensor:
 
 
 def in_parts(weight: Tensor) -> Tensor:
-    """A matrix (out, in) as a batch (P, out / P, in), without moving it: as many parts as there are threads, two at
-    least."""
+    """A matrix (out, in) as a batch (P, out / P, in), without moving it: on a CPU as many parts as there are threads,
+    two at least."""
     out, inputs = weight.shape
-    count = max(2, torch.get_num_threads())
+    count = max(2, torch.get_num_threads()) if weight.device.type == "cpu" else 1
     return weight.view(count if out % count == 0 else 1, -1, inputs)
 
 
