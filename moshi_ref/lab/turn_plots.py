@@ -44,7 +44,7 @@ def dialogue(wav: Tensor, turns: Turns, words: tuple[Sequence[Word], Sequence[Wo
         for stretch in stretches:
             _block(middle, stretch, 0.1, 0.8, *KINDS[kind])
             middle.text((stretch.start + stretch.end) / 2, 0.5, kind, fontsize=7.5, ha="center", va="center",
-                        bbox=ON_HATCHES if kind == "overlap" else None)  # fmt: skip
+                        bbox=ON_HATCHES if KINDS[kind][1] else None)  # fmt: skip
     middle.set(ylim=(0, 1), yticks=[])
     lower.set_xlabel("seconds (thick bars: IPUs)", fontsize=8)
     for axes in (upper, middle, lower):
@@ -105,12 +105,14 @@ def stream_roles(roles: Mapping[str, Sequence[bool]], names: Sequence[str]) -> P
 
 def end_pointing(timeouts: Sequence[float], cut_off: Sequence[float], waits: Sequence[float],
                  others: Mapping[str, tuple[float, float]]) -> Picture:  # fmt: skip
-    """The curve of an end-pointer, a point for each timeout in seconds: the share of users cut off, and the wait after
-    the others. `others` are points of their own, (share, seconds)."""
+    """The curve of an end-pointer, a point for each timeout in seconds at which somebody is left to wait: the share of
+    users cut off, and the wait of the others. `others` are points of their own, (share, seconds)."""
     figure = Picture(7.5, 3.6)
     axes = figure.add_subplot()
-    axes.plot(cut_off, waits, "-o", color=MARK, markersize=5, label="silence of so many seconds ends the turn")
-    for timeout, place in zip(timeouts, zip(cut_off, waits, strict=True), strict=True):
+    points = [point for point in zip(timeouts, cut_off, waits, strict=True) if point[1] < 1]
+    axes.plot([x for _, x, _ in points], [y for *_, y in points], "-o", color=MARK, markersize=5,
+              label="silence of so many seconds ends the turn")  # fmt: skip
+    for timeout, *place in points:
         axes.annotate(f"{timeout:g} s", place, (6, 3), textcoords="offset points", fontsize=8)
     for (_, marker, colour), (name, place) in zip(STYLES[1:], others.items(), strict=False):
         axes.plot(*place, marker, color=colour, markersize=9, label=name)
