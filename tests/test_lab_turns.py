@@ -59,6 +59,18 @@ def test_roles_are_counted():
     assert [text.get_text() for text in axes.texts] == ["3 streams", "1 streams"]
 
 
+def test_a_timeout_that_leaves_nobody_waiting_is_no_point():
+    axes = plots.end_pointing((0.1, 0.5, 1.0), (1.0, 0.2, 0.0), (0.0, 0.5, 1.0), {"other": (0.0, 0.4)}).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.5 s", "1 s"]
+    assert axes.lines[0].get_xdata().tolist() == [0.2, 0.0]
+
+
+def test_influence_shows_what_is_exactly_nothing():
+    axes = plots.influence({"a": [0.0, 0.0, 0.3]}, frame=4, first=3).axes[0]
+    filled, empty = axes.lines[:2]
+    assert filled.get_xdata().tolist() == [5] and empty.get_xdata().tolist() == [3, 4]
+
+
 def test_the_first_speaker_has_the_upper_lane():
     axes = plots.who_speaks({"truth": [Segment(2.0, 3.0, "a"), Segment(0.0, 1.0, "b")]}, 3.0).axes[0]
     lane = {patch.get_x(): patch.get_y() for patch in axes.patches}
