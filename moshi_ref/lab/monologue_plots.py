@@ -87,7 +87,7 @@ def on_wave(rows: Mapping[str, Row], tokenizer: TextTokenizer, rate: int, size: 
         if tokens is not None:
             for x, token in enumerate(written(tokens, tokenizer)):
                 cell(axes, x, -1.95, token, height=1.4, size=8 if frames < 24 else 7, upright=frames < 24)
-        axes.set(xlim=(-0.5, frames - 0.5), ylim=(-2.7, 2.2 if words else 1.1), yticks=[])
+        axes.set(xlim=(-0.5, frames - 0.5), ylim=(-1.1 if tokens is None else -2.7, 2.2 if words else 1.1), yticks=[])
         step = 2 if frames < 40 else 5
         ticks = range(-first % step, int(frames), step)
         axes.set_xticks(ticks, [first + tick for tick in ticks])
