@@ -36,7 +36,7 @@ def test_figures(tokenizer):
     assert_picture(plots.time_errors({"a": {"x": torch.randn(9), "y": torch.randn(5)}, "b": {"x": torch.randn(9)}}))
     assert_picture(plots.trellis(torch.randn(5, 3).log_softmax(-1), [0, 0, 1, 2, 2], "abc"))
     assert_picture(plots.shares({"a": {"x": (1, 4), "y": (0, 4)}, "b": {"y": (4, 4)}}))
-    assert_picture(plots.chances({"a": torch.rand(3, 9), "b": torch.rand(3, 9)}, end=4))
+    assert_picture(plots.chances(torch.rand(3, 9), {"a": torch.rand(9), "b": torch.rand(9)}, end=4))
     assert_picture(plots.onsets({"a": {"x": [0.5, 0.5], "y": [1, 0]}}, {"a": {"y": [0.9, 0.1]}}, first=2))
 
 
@@ -65,6 +65,14 @@ def test_shares_say_how_many():
 def test_time_errors_count_words_whatever_the_sign():
     axes = plots.time_errors({"a": {"x": torch.tensor([-40.0, 10.0])}}).axes[0]
     assert axes.lines[0].get_xdata().tolist() == [0, 10, 40] and axes.lines[0].get_ydata()[-1] == 1
+
+
+def test_conversations_are_sorted_by_their_first_likely_frame():
+    values = torch.tensor([[0.0, 0.0, 0.9], [0.8, 0.0, 0.0]])
+    axes = plots.chances(values, {"a": values.mean(0)}, frame=1.0, end=2).axes[0]
+    (mesh,) = axes.collections
+    assert mesh.get_array().tolist() == [pytest.approx([0.8, 0, 0]), pytest.approx([0, 0, 0.9])]
+    assert mesh.get_coordinates()[0, :, 0].tolist() == [-2, -1, 0, 1]  # frame 2 begins where the question ends
 
 
 def test_the_rules_differ_where_it_is_crowded():

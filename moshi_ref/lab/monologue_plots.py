@@ -159,21 +159,27 @@ def shares(groups: Mapping[str, Mapping[str, tuple[int, int]]]) -> Picture:
     return figure
 
 
-def chances(panels: Mapping[str, Tensor], frame: float = 0.08, end: int = 0) -> Picture:
-    """Probabilities (N, F), one panel each: a thin line for each conversation, a thick one for their mean, over the
-    seconds since the question ended, which is at the beginning of frame `end`."""
-    figure = Picture(10, 1.0 + 1.15 * len(panels))
-    for axes, (title, values) in zip(
-        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels.items(), strict=True
-    ):
-        seconds = frame * (np.arange(values.shape[1]) - end)
-        axes.plot(seconds, values.T.numpy(), color="0.7", linewidth=0.6)
-        axes.plot(seconds, values.mean(0).numpy(), color=MARK, linewidth=2.2)
+def chances(conversations: Tensor, means: Mapping[str, Tensor], frame: float = 0.08, end: int = 0) -> Picture:
+    """Probabilities over the seconds since the question ended, at the beginning of frame `end`. Left, a row for each of
+    the conversations (N, F), dark where likely, the earliest first; right, named means (F,)."""
+    figure = Picture(10, 3.2)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
+    seconds = frame * (np.arange(conversations.shape[1] + 1) - end)
+    first = (conversations > 0.5).int().argmax(1)
+    left.pcolormesh(seconds, np.arange(len(first) + 1), conversations[first.argsort(stable=True)].numpy(), cmap="Greys",
+                    vmin=0, vmax=1)  # fmt: skip
+    left.invert_yaxis()
+    left.set_ylabel("conversation", fontsize=8)
+    for (line, _, colour), (name, values) in zip(STYLES, means.items(), strict=False):
+        right.stairs(values.numpy(), seconds, linestyle=line, color=colour, linewidth=1.8, label=name, baseline=None)
+    right.set(ylim=(-0.03, 1.03), xlim=(seconds[0], seconds[-1]))
+    right.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(0, 0.6))
+    for axes in (left, right):
         axes.axvline(0, color=SECOND, linestyle="--", linewidth=1.2)
-        axes.set(ylim=(-0.03, 1.03), xlim=(seconds[0], seconds[-1]), yticks=(0, 0.5, 1))
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_xlabel("seconds since the end of the question", fontsize=8)
         _tidy(axes)
-    axes.set_xlabel("seconds since the end of the question (frames at their beginning)", fontsize=8)
+    left.set_title("probability of EPAD in each conversation", fontsize=9, loc="left")
+    right.set_title("mean of all conversations", fontsize=9, loc="left")
     return figure
 
 
@@ -192,7 +198,7 @@ def onsets(panels: Mapping[str, Shares], expected: Mapping[str, Shares], first: 
                 axes.hlines(expected[title][name], x - width / 2, x + width / 2, color=SECOND, linewidth=2.6,
                             label="computed" if index == len(named) - 1 else None)  # fmt: skip
         axes.set_title(title, fontsize=9, loc="left")
-        axes.set_xlabel("frames since the end of the question", fontsize=8)
+        axes.set_xlabel("silent frames between question and answer", fontsize=8)
         axes.xaxis.get_major_locator().set_params(integer=True)
         _tidy(axes)
     figure.axes[0].set_ylabel("share of the answers", fontsize=8)
