@@ -147,7 +147,8 @@ def draw_script(rng: random.Random, split: str = "train") -> Exchange:
 
 def plain(text: str) -> str:
     """The words of a written text in small letters and without stops: "Two, three." is "two three"."""
-    return " ".join(word.lower().strip(STOPS) for word in text.split())
+    words = (word.lower().strip(STOPS) for word in text.split())
+    return " ".join(word for word in words if word)
 
 
 # --- Readings -------------------------------------------------------------------------------------

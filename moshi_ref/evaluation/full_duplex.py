@@ -110,8 +110,8 @@ def interjection(kind: str, voice: Voice, rng: random.Random) -> Utterance:
 
 
 def disturb(asked: Question, voice: Tensor, said: Utterance, rng: random.Random) -> Disturbed | None:
-    """The question and, at a random moment of Moshi's answer, the utterance; None if there is no such moment. Left alone,
-    Moshi's `voice` (blocks,) must still sound when it should have stopped, or nobody could tell that it has."""
+    """The question and, at a random moment of Moshi's answer, the utterance; None if there is no such moment. Left
+    alone, Moshi's `voice` (blocks,) must still sound when it should have stopped, or who could tell that it has?"""
     span, first_word = speech_span(voice), said.words[0].end
     if span is None or span[0] + SETTLED > span[1] - first_word - REACTION:
         return None

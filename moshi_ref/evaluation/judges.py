@@ -22,6 +22,7 @@ from ..corpus.scripts import TOPICS, draw_script, plain
 from ..corpus.small_world import DIGITS, NUMBERS, exchange, held_out_pairs, known_pairs
 from ..corpus.utterances import render_moshi
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, to_loudness
+from .recogniser import Recogniser
 
 # Of two words that sound alike nobody can say which was spoken: {one: the other, for which it passes}
 SOUND_ALIKE = {"bee": "bea", "for": "four", "to": "two"}
@@ -50,6 +51,12 @@ def spoken_answers(count: int, seed: int) -> list[tuple[Tensor, str]]:
 def as_heard(text: str) -> str:
     """What a judge writes down if it hears a written text: "Nice to hear." is "nice two hear"."""
     return " ".join(SOUND_ALIKE.get(word, word) for word in plain(text).split())
+
+
+def knows(judge: Recogniser, text: str) -> bool:
+    """Whether the recogniser knows the words of a written text, of which there must be one at least."""
+    words = [as_heard(word) for word in text.split()]
+    return bool(words) and set(words) <= set(judge.config.words)
 
 
 def script_answers(count: int, seed: int) -> list[tuple[Tensor, str]]:

@@ -7,7 +7,7 @@ of the whole conversation is exactly the *written* answer of the script (`corpus
 capital letter, commas and full stop: "Three plus four is seven." Nothing is forgiven.
 
     known            sums and facts that were asked and answered aloud in training, in its phrasings
-    held out         pairs of numbers, ranges to count and phrasings of questions that training has neither read nor heard
+    held out         pairs of numbers, ranges to count and phrasings of questions that no training has read or heard
     only read        sums and facts that Helium has read and nobody has spoken: does reading teach to speak?
     people, noise    known sums, asked by human speakers with recordings of the test, and asked in noise
     full duplex      interruptions, back-channels, new questions, silence and noise; see `full_duplex`
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..audio import check_folder, writing
 from ..checkpoints import CHECKPOINTS, load_mimi, load_moshi, load_tokenizer, mimi_of
@@ -38,7 +39,7 @@ from ..corpus.voices import moshi_voice, user_voice
 from ..mimi import Mimi
 from .duplex import Answer, Question, line, question, score, share, spoken_part
 from .full_duplex import asker, full_duplex, noisy, quiet
-from .judges import agreement, as_heard
+from .judges import agreement, as_heard, knows
 from .recogniser import Recogniser, load_recogniser
 
 MARGIN = 4_800  # samples of silence around an original, a fifth of a second
@@ -87,19 +88,21 @@ def questions(count: int, seed: int, people: Path | None) -> dict[str, list[Ques
 def voice(answers: Sequence[Answer], mimi: Mimi, judge: Recogniser, seed: int) -> dict:
     """In how many answers does the judge hear the text? Beside it, its score on the synthesizer's originals of the same
     texts, and on these through the codec. Only texts count of which it knows every word: `judged` of all."""
-    known = set(judge.config.words)
-    texts = [(a, as_heard(a.text)) for a in answers]
-    said = [(a, heard) for a, heard in texts if heard and set(heard.split()) <= known]
-    rng = random.Random(f"{seed}/voice")
-    originals = []
-    for _, heard in said:
-        about = Exchange("answer", "", heard, ())
-        originals.append((F.pad(render_moshi(about, moshi_voice(rng)).wav, (MARGIN, MARGIN)), heard))
-    coded = [(mimi(wav[None, None])[0, 0], heard) for wav, heard in originals]
-    kinds = {"answers": [(spoken_part(a), heard) for a, heard in said], "originals": originals,
-             "originals through the codec": coded}  # fmt: skip
+    said = [answer for answer in answers if knows(judge, answer.text)]
+    kinds = {"answers": [(spoken_part(answer), as_heard(answer.text)) for answer in said]}
+    kinds |= originals([answer.text for answer in said], mimi, random.Random(f"{seed}/voice"))
     rows = {name: share(*agreement(judge.transcribe, items)) for name, items in kinds.items()}
     return rows | {"judged": {"texts": len(said), "of": len(answers)}}
+
+
+def originals(texts: Sequence[str], mimi: Mimi, rng: random.Random) -> dict[str, list[tuple[Tensor, str]]]:
+    """The texts in the synthesizer's voice of Moshi, as they are and through the codec, and what is heard in them."""
+    items = []
+    for text in texts:
+        wav = render_moshi(Exchange("answer", "", text, ()), moshi_voice(rng)).wav
+        items.append((F.pad(wav, (MARGIN, MARGIN)), as_heard(text)))
+    coded = [(mimi(wav[None, None])[0, 0], heard) for wav, heard in items]
+    return {"originals": items, "originals through the codec": coded}
 
 
 # --- The command ----------------------------------------------------------------------------------
