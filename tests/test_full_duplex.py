@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from conftest import tiny_mimi
+from conftest import close, tiny_mimi
 from test_checkpoints import small_moshi
 
 from moshi_ref.corpus.augment import SPEECH
@@ -180,13 +180,13 @@ class Made:
 
     def one(self, first: Question, heard: Question) -> Answer:
         begin, text = first.end + 0.5, first.answer
-        counted = said(text, (begin, begin + 3.0), seconds=40.0, at=begin)
+        counted = said(text, (begin, begin + 3.0), seconds=20.0, at=begin)
         if heard.wav is first.wav or self.stops is None:
             return counted
         told = heard.wav[round(first.end * RATE) + 1 :].nonzero()[0, 0].item() / RATE + first.end
         new = heard.answer if self.answer else ""
         told_words = said(new, at=heard.end + 0.5).words
-        return Answer("", said("", (begin, told + self.stops), seconds=40.0).wav, begin, told_words)
+        return Answer("", said("", (begin, told + self.stops), seconds=20.0).wav, begin, told_words)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ class Made:
 )
 def test_full_duplex_of_known_answers(made, interrupted, going_on, answered):
     """One that hears nothing, one that obeys, one that stops and forgets the question, one that stops too late."""
-    rows = full_duplex(made, 3, seed=0)
+    rows = full_duplex(made, 2, seed=0)
     shares = [rows[kind]["share"] for kind in ("interruption", "back-channel", "barge-in")]
     assert shares == [interrupted, going_on, answered]
-    assert all(row["n"] == row["conversations"] == 3 for row in rows.values())
+    assert all(row["n"] == row["conversations"] == 2 for row in rows.values())
     assert len(made.asked) == 4  # undisturbed, and once for each kind
 
 
@@ -232,6 +232,7 @@ def test_a_conversation_is_the_same_until_it_is_disturbed(tokenizer):
     longer = torch.cat([disturbed, torch.zeros(4000)])
     before, after = ask(asked), ask([Question(longer, 0.1, ""), asked[1]])
     assert torch.equal(before[0].wav[: 5 * 1920], after[0].wav[: 5 * 1920])
-    assert torch.equal(before[1].wav, after[1].wav[: 9 * 1920])
+    close(before[1].wav, after[1].wav[: 9 * 1920])  # the last piece was longer: but for rounding
     assert not torch.equal(before[0].wav, after[0].wav[: 9 * 1920])
-    assert [w for w in after[0].words if w.end <= 0.4] == [w for w in before[0].words if w.end <= 0.4] != []
+    starts = [{word.start for word in answers[0].words if word.start < 0.4} for answers in (before, after)]
+    assert starts[0] == starts[1] != set()
