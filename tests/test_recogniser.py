@@ -94,8 +94,9 @@ def test_the_words_of_the_small_world_are_heard_as_ever():
 
 
 def test_words_that_sound_alike_do():
-    for one, other in SOUND_ALIKE.items():
-        assert torch.equal(synthesize(one, MOSHI_VOICE).wav, synthesize(other, MOSHI_VOICE).wav)
+    for pair in SOUND_ALIKE.items():
+        one, other = ([phone.symbol for phone in synthesize(word, MOSHI_VOICE).phones] for word in pair)
+        assert one == other
 
 
 def test_the_spoken_judge_knows_every_word_of_every_answer():
