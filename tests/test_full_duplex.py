@@ -15,8 +15,8 @@ from moshi_ref.evaluation.full_duplex import (
     AFTER,
     BLOCK,
     LONGER,
-    NOISE,
     REACTION,
+    STRONG,
     Disturbed,
     asker,
     backchannel,
@@ -213,13 +213,20 @@ def test_one_that_never_speaks_is_not_tested():
 def test_quiet_minutes_by_hand():
     hums = said("", (70.0, 70.5), seconds=180.0)
     talks = said("Yes.", seconds=180.0, at=130.0)
-    rows = quiet(lambda questions: [hums, talks], 3, seed=0)
-    assert rows == {"silence": share(2, 3) | {"words": 0}, "noise": share(2, 3) | {"words": 1}}
+    heard = []
+    rows = quiet(lambda questions: heard.extend(questions) or [said("", seconds=180.0), hums, talks], 3, seed=0)
+    assert rows == {
+        "silence": share(3, 3) | {"words": 0}, "faint noise": share(2, 3) | {"words": 0},
+        "strong noise": share(2, 3) | {"words": 1},
+    }  # fmt: skip
+    assert [len(question.wav) for question in heard] == [180 * RATE] * 3
+    levels = [question.wav[:RATE].std().item() for question in heard]
+    assert levels[0] == 0 and levels[2] / levels[1] == pytest.approx(10.0)
 
 
 def test_noise_is_as_loud_as_it_says():
     wav = noisy(Question(torch.zeros(RATE), 0.5, "Yes."), 3).wav
-    assert 20 * torch.log10(wav.square().mean().sqrt() / SPEECH) == pytest.approx(-NOISE, abs=0.2)
+    assert 20 * torch.log10(wav.square().mean().sqrt() / SPEECH) == pytest.approx(-STRONG, abs=0.2)
     assert torch.equal(wav, noisy(Question(torch.zeros(RATE), 0.5, "Yes."), 3).wav)
 
 

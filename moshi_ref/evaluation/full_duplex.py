@@ -36,7 +36,7 @@ BLOCK = SAMPLE_RATE // 100  # samples in ten milliseconds
 REACTION = 0.6  # seconds after the word that tells it to stop, in which Moshi may still speak
 QUIET = 1.0  # seconds for which it must then be silent
 LONGER = 0.5  # seconds by which a back-channel may lengthen Moshi's longest pause
-NOISE = 10.0  # dB below speech
+FAINT, STRONG = 30.0, 10.0  # dB by which noise is below speech
 
 Asker = Callable[[Sequence[Question]], list[Answer]]
 
@@ -192,21 +192,22 @@ def full_duplex(answers_to: Asker, count: int, seed: int) -> dict:
 # --- Silence and noise ----------------------------------------------------------------------------
 
 
-def noise(samples: int, seed: int) -> Tensor:
-    """(samples,) white noise NOISE below the level of speech."""
-    return torch.randn(samples, generator=torch.Generator().manual_seed(seed)) * SPEECH * 10 ** (-NOISE / 20)
+def noise(samples: int, below: float, seed: int) -> Tensor:
+    """(samples,) white noise, so many dB below the level of speech."""
+    return torch.randn(samples, generator=torch.Generator().manual_seed(seed)) * SPEECH * 10 ** (-below / 20)
 
 
 def noisy(asked: Question, seed: int) -> Question:
-    """The question in noise, which is there before and after it too."""
-    return replace(asked, wav=asked.wav + noise(len(asked.wav), seed))
+    """The question in STRONG noise, which is there before and after it too."""
+    return replace(asked, wav=asked.wav + noise(len(asked.wav), STRONG, seed))
 
 
 def quiet(answers_to: Asker, minutes: int, seed: int) -> dict:
     """The share of the minutes in which Moshi neither writes a word nor makes a sound, in a conversation of silence and
-    in one of noise, and how many words it wrote."""
+    in two of noise, and how many words it wrote."""
     samples, rows = minutes * 60 * SAMPLE_RATE, {}
-    sounds = {"silence": torch.zeros(samples), "noise": noise(samples, seed)}
+    sounds = {"silence": torch.zeros(samples), "faint noise": noise(samples, FAINT, seed),
+              "strong noise": noise(samples, STRONG, seed)}  # fmt: skip
     answers = answers_to([Question(wav, 0.0, "") for wav in sounds.values()])
     for name, answer in zip(sounds, answers, strict=True):
         failed = {int(word.start // 60) for word in answer.words} | set((loud(answer).nonzero()[:, 0] // 6000).tolist())
