@@ -26,7 +26,7 @@ from .training import recipes
 from .training.ablations import VARIANTS, train_variant
 from .training.distribution import leave, pick_device
 from .training.finetune import finetune
-from .training.recogniser import train_recogniser
+from .training.recogniser import WORLDS, train_recogniser
 from .training.stages import train_speech_text, train_stages
 
 MIMI = CHECKPOINTS / "mimi-tiny"
@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny",
                    help="with moshi, stages: what it starts from")  # fmt: skip
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="with asr, tts: where it starts")
+    p.add_argument("--world", choices=tuple(WORLDS), help="with recogniser: whose words it learns; default: small")
     p.add_argument("--no-text", action="store_true", help="with stages: no Helium, no steps on text alone")
     p.add_argument("--both", action="store_true", help="with stages: learn to predict the user's codes too")
 
@@ -224,6 +225,10 @@ def run_train(args: argparse.Namespace) -> None:
         if args.model != "mimi":
             raise ValueError(f"--variant is for the codec; write: train mimi --variant {args.variant}")
         run += f"-{args.variant}-{args.seed}"
+    if args.world is not None:
+        if args.model != "recogniser":
+            raise ValueError("--world is for the recogniser; write: train recogniser --world spoken")
+        run += f"-{args.world}"
     if args.no_text or args.both:
         if args.model != "stages":
             raise ValueError("--no-text and --both are for the stages; write: train stages")
@@ -236,7 +241,7 @@ def run_train(args: argparse.Namespace) -> None:
     elif args.model == "helium":
         recipes.train_helium(profile, folder, args.seed, args.text)
     elif args.model == "recogniser":
-        train_recogniser(name, folder, args.seed)
+        train_recogniser(name, folder, args.seed, args.world or "small")
     elif args.model in ("asr", "tts"):
         moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
         train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(args.mimi), moshi, tokenizer)

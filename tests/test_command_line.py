@@ -451,6 +451,14 @@ def test_train_recogniser(workplace, capsys):
     assert load_recogniser(workplace / "run").transcribe(torch.zeros(24_000)) is not None
 
 
+def test_train_recogniser_of_the_spoken_world(workplace, capsys):
+    assert run("train", "recogniser", "--profile", "smoke", "--world", "spoken") == 0
+    folder = Path("runs") / "recogniser-smoke-spoken"
+    assert capsys.readouterr().out == f"{folder}\n" and "church" in load_recogniser(folder).config.words
+    assert run("train", "helium", "--profile", "smoke", "--world", "spoken") == 2
+    assert "write: train recogniser --world spoken" in capsys.readouterr().err
+
+
 def test_evaluate(models, tmp_path, monkeypatch, capsys):
     """One question of each kind, and a second of silence in place of the minute."""
     monkeypatch.setattr(duplex, "AFTER", 0.2)

@@ -9,15 +9,22 @@ import pytest
 import torch
 
 from moshi_ref.checkpoints import save
+from moshi_ref.corpus.facts import FACTS
+from moshi_ref.corpus.scripts import TOPICS as SCRIPTS
+from moshi_ref.corpus.scripts import draw_script
 from moshi_ref.corpus.small_world import DIGITS, NUMBERS, TOPICS, exchange, held_out_pairs, known_pairs
 from moshi_ref.corpus.voices import MOSHI_VOICE, synthesize
-from moshi_ref.evaluation.judges import agreement, spoken_answers
+from moshi_ref.evaluation.judges import SOUND_ALIKE, agreement, as_heard, script_answers, spoken_answers
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig, decode, load_recogniser
 from moshi_ref.training.loop import one_step
 from moshi_ref.training.recogniser import (
     RECIPES,
+    SPOKEN_WORDS,
+    WORLDS,
     RecogniserTask,
     evaluate,
+    random_script,
+    random_speech,
     random_text,
     train_recogniser,
 )
@@ -68,6 +75,73 @@ def test_training_texts_are_not_right_answers():
     sums = [t for t in texts if t[1:2] == ["plus"] and t[3:4] == ["is"] and len(t) == 5]
     right = [t for t in sums if WORDS.index(t[0]) + WORDS.index(t[2]) == WORDS.index(t[4])]
     assert len(sums) > 200 and len(right) < 0.1 * len(sums)
+
+
+# --- The spoken world -----------------------------------------------------------------------------
+
+
+def test_a_judge_writes_plain_words():
+    assert as_heard("Ada eats honey.") == "ada eats honey" and as_heard("Two, three, four.") == "two three four"
+    assert as_heard("Hi, it is nice to hear from you.") == "hi it is nice two hear from you"
+    assert as_heard("three plus four is seven") == "three plus four is seven" and as_heard(" . ") == ""
+
+
+def test_the_words_of_the_small_world_are_heard_as_ever():
+    assert all(as_heard(word) == word for word in WORDS) and not set(SOUND_ALIKE) & set(SPOKEN_WORDS)
+    recipe = replace(RECIPES["smoke"], utterances=4)
+    texts = [text for _, text in random_speech(recipe, 0)]
+    assert texts == ["sixteen sixteen seventeen thirteen", "sixteen six", "", "five is more"]
+
+
+def test_words_that_sound_alike_do():
+    for pair in SOUND_ALIKE.items():
+        one, other = ([phone.symbol for phone in synthesize(word, MOSHI_VOICE).phones] for word in pair)
+        assert one == other
+
+
+def test_the_spoken_judge_knows_every_word_of_every_answer():
+    rng, heard = random.Random(0), set()
+    for split in SCRIPTS:
+        for _ in range(1_500):
+            heard |= set(as_heard(draw_script(rng, split).answer).split())
+    assert heard <= set(SPOKEN_WORDS) and set(WORDS) <= set(SPOKEN_WORDS)
+    assert len(heard) > 0.9 * len(SPOKEN_WORDS)  # and hardly any more
+
+
+def test_spoken_training_texts_are_shaped_like_answers_and_not_right():
+    rng = random.Random(0)
+    texts = [random_script(rng, 0.5) for _ in range(4_000)]
+    assert {word for text in texts for word in as_heard(text).split()} == set(SPOKEN_WORDS)
+    right, sentences = {fact.answer for fact in FACTS}, [text for text in texts if text.endswith(".")]
+    assert 0.4 < len(sentences) / len(texts) < 0.6
+    facts = [text for text in sentences if " lives " in text]
+    assert len(facts) > 100 and sum(text in right for text in facts) < 0.3 * len(facts)
+    for shape in ("You said ", " is more.", " plus ", ", "):
+        assert any(shape in text for text in sentences)
+
+
+def test_script_answers_are_right_answers_and_repeatable():
+    items, again = (script_answers(3, seed=3) for _ in range(2))
+    assert all(torch.equal(a, b) and s == t for (a, s), (b, t) in zip(items, again, strict=True))
+    assert all(set(text.split()) <= set(SPOKEN_WORDS) for _, text in items)
+
+
+def test_the_targets_are_what_is_heard():
+    recipe = replace(RECIPES["smoke"], utterances=12, sentences=1.0)
+    texts = [text for _, text in random_speech(recipe, 0, WORLDS["spoken"])]
+    assert any(len(text.split()) > 3 for text in texts)
+    assert all(text == as_heard(text) and set(text.split()) <= set(SPOKEN_WORDS) for text in texts)
+
+
+def test_smoke_training_in_the_spoken_world(tmp_path):
+    recogniser = train_recogniser("smoke", tmp_path, 0, "spoken")
+    assert load_recogniser(tmp_path).config.words == SPOKEN_WORDS
+    assert evaluate(recogniser, 2, world_name="spoken")[1] == 2
+    with pytest.raises(ValueError, match="world one of small, spoken; got 'smoke' and 'large'"):
+        train_recogniser("smoke", tmp_path, 0, "large")
+
+
+# --- Training -------------------------------------------------------------------------------------
 
 
 def test_one_batch_overfits():

@@ -43,6 +43,7 @@ HIGHEST, LONGEST = 12, 5  # up to where one counts, and how far at most
 SHARE = 0.2  # of the facts of nature that stay unspoken
 READING = 18  # words of a reading at most
 STORIES = (LOST, SWAPPED, GIFTS, MOVED, CONTEST, MESSAGE, WEATHER, CHAIN)  # the plots that tell no fact and no sum
+STOPS = '.,?!"'
 SENTENCE_END = re.compile(r'(?<=[.!?]) (?=[A-Z"])|(?<=[.!?]") (?=[A-Z"])')
 
 
@@ -109,6 +110,12 @@ def ranges(split: str) -> list[tuple[int, int]]:
     return [each for each in every if held_out(*each) == (split == "test")]
 
 
+def counting(a: int, b: int) -> Exchange:
+    """The script of counting from a to b."""
+    question = sentence(f"count from {NUMBERS[a]} to {NUMBERS[b]}")
+    return Exchange("count", question, sentence(", ".join(NUMBERS[a : b + 1])), ())
+
+
 def script(topic: str, rng: random.Random, split: str = "train") -> Exchange:
     """A random script of a topic. Raises ValueError if the split has no such topic."""
     if topic not in TOPICS.get(split, ()):
@@ -122,9 +129,7 @@ def script(topic: str, rng: random.Random, split: str = "train") -> Exchange:
             word = rng.choice(WORDS)
             return Exchange(topic, sentence(f"repeat {word}"), sentence(f"you said {word}"), ())
         case "count":
-            a, b = rng.choice(ranges(split))
-            question = sentence(f"count from {NUMBERS[a]} to {NUMBERS[b]}")
-            return Exchange(topic, question, sentence(", ".join(NUMBERS[a : b + 1])), ())
+            return counting(*rng.choice(ranges(split)))
         case "greeting" | "farewell":
             return Exchange(topic, *rng.choice(GREETINGS if topic == "greeting" else FAREWELLS), ())
         case _:
@@ -138,6 +143,12 @@ def draw_script(rng: random.Random, split: str = "train") -> Exchange:
         raise ValueError(f"split must be one of {', '.join(TOPICS)}, got {split!r}")
     topic = rng.choices(list(TOPICS[split]), list(TOPICS[split].values()))[0]
     return script(topic, rng, split)
+
+
+def plain(text: str) -> str:
+    """The words of a written text in small letters and without stops: "Two, three." is "two three"."""
+    words = (word.lower().strip(STOPS) for word in text.split())
+    return " ".join(word for word in words if word)
 
 
 # --- Readings -------------------------------------------------------------------------------------

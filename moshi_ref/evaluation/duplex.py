@@ -23,7 +23,7 @@ from ..corpus.fsdd import load_digits
 from ..corpus.small_world import TOPICS, exchange, held_out_pairs, known_pairs
 from ..corpus.utterances import Utterance, human_utterance, render_moshi, render_user
 from ..corpus.voices import moshi_voice, user_voice
-from ..inner_monologue import tokens_to_words
+from ..inner_monologue import Word, tokens_to_words
 from ..mimi import Mimi
 from ..moshi import Moshi, MoshiStream
 from ..rq_transformer import Sampling
@@ -54,6 +54,7 @@ class Answer:
     text: str
     wav: Tensor  # (T,) Moshi's channel
     onset: float | None  # seconds at which Moshi's voice starts
+    words: tuple[Word, ...] = ()  # of the text, with their times
 
 
 def question(utterance: Utterance, rng: random.Random) -> Question:
@@ -106,7 +107,7 @@ def ask(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, questions: Sequence[
         words = tokens_to_words(tokens, tokenizer, mimi.config.frame_rate)
         loud = wav.view(-1, rate // 100).square().mean(-1).sqrt() > LOUD  # (F * 8,) ten milliseconds each
         onset = loud.int().argmax().item() / 100 if loud.any() else None
-        answers.append(Answer(" ".join(w.text for w in words), wav, onset))
+        answers.append(Answer(" ".join(w.text for w in words), wav, onset, tuple(words)))
     return answers
 
 

@@ -18,9 +18,14 @@ import torch.nn.functional as F
 import torchaudio
 from torch import Tensor
 
+from ..corpus.scripts import TOPICS, draw_script, plain
 from ..corpus.small_world import DIGITS, NUMBERS, exchange, held_out_pairs, known_pairs
 from ..corpus.utterances import render_moshi
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, to_loudness
+from .recogniser import Recogniser
+
+# Of two words that sound alike nobody can say which was spoken: {one: the other, for which it passes}
+SOUND_ALIKE = {"bee": "bea", "for": "four", "to": "two"}
 
 Judge = Callable[[Tensor], str]  # sound (T,) at 24 kHz -> words separated by spaces
 
@@ -40,6 +45,26 @@ def spoken_answers(count: int, seed: int) -> list[tuple[Tensor, str]]:
         pairs = rng.choice((known_pairs, held_out_pairs))(topic)
         answer = render_moshi(exchange(topic, *rng.choice(pairs)), moshi_voice(rng))
         items.append((answer.wav, answer.text))
+    return items
+
+
+def as_heard(text: str) -> str:
+    """What a judge writes down if it hears a written text: "Nice to hear." is "nice two hear"."""
+    return " ".join(SOUND_ALIKE.get(word, word) for word in plain(text).split())
+
+
+def knows(judge: Recogniser, text: str) -> bool:
+    """Whether the recogniser knows the words of a written text, of which there must be one at least."""
+    words = [as_heard(word) for word in text.split()]
+    return bool(words) and set(words) <= set(judge.config.words)
+
+
+def script_answers(count: int, seed: int) -> list[tuple[Tensor, str]]:
+    """Moshi's right answers to the scripts of the spoken world, of every split, in the synthesizer's own voice."""
+    rng, items = random.Random(f"script answers {seed}"), []
+    for i in range(count):
+        about = draw_script(rng, list(TOPICS)[i % len(TOPICS)])
+        items.append((render_moshi(about, moshi_voice(rng)).wav, as_heard(about.answer)))
     return items
 
 

@@ -6,14 +6,18 @@ others:
     random words       none to six in any order: "more eleven is two"
     random sentences   shaped like answers, with random numbers: sums are as a rule wrong
 
-in Moshi's voice and in users' voices. With speed, silence, telephone band, level and noise at random, and
+There are two judges. That of the small world knows the 22 words of sums, repetitions and comparisons; that of the
+spoken world (`corpus.scripts`) knows all that Moshi answers there, and learns it from sentences like "Ada lives behind
+the church.", as a rule wrong too. Both write plain words; see `judges.as_heard`.
+
+Both hear Moshi's voice and users' voices. With speed, silence, telephone band, level and noise at random, and
 with holes in the log-mel (Park et al. 2019), it learns to rely on no detail; it has never heard a codec.
 
 Shapes: B batch, T samples, M mel bands, L mel frames, W words.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +30,13 @@ from tqdm import tqdm
 
 from ..checkpoints import save
 from ..corpus.augment import add_noise, change_level, change_speed, telephone
+from ..corpus.documents import FAREWELLS, GREETINGS
+from ..corpus.facts import FACTS, sentence
+from ..corpus.scripts import HIGHEST, LONGEST, RELATIONS
+from ..corpus.scripts import WORDS as THINGS
 from ..corpus.small_world import DIGITS, NUMBERS
 from ..corpus.voices import SAMPLE_RATE, moshi_voice, synthesize, user_voice
-from ..evaluation.judges import agreement, spoken_answers
+from ..evaluation.judges import agreement, as_heard, script_answers, spoken_answers
 from ..evaluation.recogniser import BLANK, WORDS, Recogniser, RecogniserConfig, decode
 from .distribution import pick_device
 from .loop import train
@@ -47,6 +55,11 @@ class RecogniserRecipe:
 
 RECIPES = {"smoke": RecogniserRecipe(40, 6, batch_size=2), "cpu": RecogniserRecipe(6_000, 2_400)}
 RECIPES["gpu"] = RECIPES["cpu"]  # it is as good as it needs to be
+SPOKEN_RECIPES = {"smoke": RECIPES["smoke"], "cpu": RecogniserRecipe(10_000, 3_200, sentences=0.5)}
+SPOKEN_RECIPES["gpu"] = SPOKEN_RECIPES["cpu"]
+
+
+# --- What is said ---------------------------------------------------------------------------------
 
 
 def random_text(rng: random.Random, sentences: float) -> str:
@@ -57,15 +70,66 @@ def random_text(rng: random.Random, sentences: float) -> str:
     return rng.choice((f"{a} plus {b} is {c}", f"{a} {b}", f"{a} is more"))
 
 
-def random_speech(recipe: RecogniserRecipe, seed: int) -> list[tuple[Tensor, str]]:
-    """The training set: sounds (T,), as 16-bit integers to save memory, and their texts."""
+OBJECTS = {relation: [fact.object for fact in FACTS if fact.relation == relation] for relation in RELATIONS}
+SMALL_TALK = [answer for _, answer in (*GREETINGS, *FAREWELLS)]
+SPOKEN_WORDS = tuple(sorted({  # all that Moshi ever answers in the spoken world, as a judge writes it
+    word
+    for text in (*(fact.answer for fact in FACTS), *SMALL_TALK, *THINGS, *NUMBERS, *WORDS, "you said")
+    for word in as_heard(text).split()
+}))  # fmt: skip
+
+
+def random_script(rng: random.Random, sentences: float) -> str:
+    """The same in the spoken world: written sentences shaped like answers, or just words."""
+    if rng.random() >= sentences:
+        return " ".join(rng.choices(SPOKEN_WORDS, k=rng.choice((0, 1, 1, 2, 3, 4, 5, 6))))
+    shape = rng.choices(("fact", "numbers", "row", "word", "talk"), (6, 3, 2, 2, 1))[0]
+    match shape:
+        case "fact":
+            fact = rng.choice(FACTS)
+            subject = rng.choice([other.subject for other in FACTS if other.relation == fact.relation])
+            words = fact.relation.statements[0].format(subject=subject, object=rng.choice(OBJECTS[fact.relation]))
+        case "numbers":
+            words = random_text(rng, sentences=1)
+        case "row":
+            words = ", ".join(rng.choices(NUMBERS[1 : HIGHEST + 1], k=rng.randint(2, LONGEST + 1)))
+        case "word":
+            words = f"you said {rng.choice(THINGS)}"
+        case _:  # a part of it: the whole could be known by its first word
+            said = rng.choice(SMALL_TALK).split()
+            begin = rng.randrange(len(said))
+            return " ".join(said[begin : rng.randint(begin + 1, len(said))])
+    return sentence(words)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a judge is to know, how it is taught, and on what it is tested."""
+
+    words: tuple[str, ...]
+    text: Callable[[random.Random, float], str]  # a text to speak; the number is the share of sentences
+    recipes: dict[str, RecogniserRecipe]
+    answers: Callable[[int, int], list[tuple[Tensor, str]]]  # so many right answers, and what is heard in them
+
+
+WORLDS = {
+    "small": World(WORDS, random_text, RECIPES, spoken_answers),
+    "spoken": World(SPOKEN_WORDS, random_script, SPOKEN_RECIPES, script_answers),
+}
+
+
+def random_speech(recipe: RecogniserRecipe, seed: int, world: World = WORLDS["small"]) -> list[tuple[Tensor, str]]:
+    """The training set: sounds (T,), as 16-bit integers to save memory, and what is heard in them."""
     rng, items = random.Random(f"random speech {seed}"), []
     for _ in tqdm(range(recipe.utterances), "speaking", disable=None):
-        text = random_text(rng, recipe.sentences)
+        text = world.text(rng, recipe.sentences)
         voice = user_voice(rng, "train") if rng.random() < recipe.users else moshi_voice(rng)
         wav = synthesize(text, voice).wav if text else torch.zeros(SAMPLE_RATE)
-        items.append(((wav * 32767).to(torch.int16), text))
+        items.append(((wav * 32767).to(torch.int16), as_heard(text)))
     return items
+
+
+# --- Training -------------------------------------------------------------------------------------
 
 
 class RecogniserTask:
@@ -110,20 +174,22 @@ class RecogniserTask:
         return {"loss": loss, "right": torch.tensor(right).float().mean()}
 
 
-def evaluate(recogniser: Recogniser, count: int = 600, seed: int = 0) -> tuple[int, int]:
+def evaluate(recogniser: Recogniser, count: int = 600, seed: int = 0, world_name: str = "small") -> tuple[int, int]:
     """How many of `count` right answers, rendered anew, it does not transcribe word for word, and `count`."""
-    right, n = agreement(recogniser.transcribe, spoken_answers(count, seed))
+    right, n = agreement(recogniser.transcribe, WORLDS[world_name].answers(count, seed))
     return n - right, n
 
 
-def train_recogniser(profile_name: str, folder: Path, seed: int) -> Recogniser:
-    """Train a recogniser into `folder`; profile "smoke", "cpu" or "gpu"."""
-    if profile_name not in RECIPES:
-        raise ValueError(f"profile must be one of {', '.join(RECIPES)}, got {profile_name!r}")
-    recipe = RECIPES[profile_name]
+def train_recogniser(profile_name: str, folder: Path, seed: int, world_name: str = "small") -> Recogniser:
+    """Train a recogniser of the world "small" or "spoken" into `folder`; profile "smoke", "cpu" or "gpu"."""
+    if profile_name not in RECIPES or world_name not in WORLDS:
+        raise ValueError(f"profile must be one of {', '.join(RECIPES)}, and the world one of {', '.join(WORLDS)}; "
+                         f"got {profile_name!r} and {world_name!r}")  # fmt: skip
+    world = WORLDS[world_name]
+    recipe = world.recipes[profile_name]
     torch.manual_seed(seed)
-    recogniser = Recogniser(RecogniserConfig())
-    task = RecogniserTask(recogniser, random_speech(recipe, seed), recipe, pick_device())
+    recogniser = Recogniser(RecogniserConfig(world.words))
+    task = RecogniserTask(recogniser, random_speech(recipe, seed, world), recipe, pick_device())
     train(task, folder, recipe.steps, seed)
     save(recogniser.cpu().eval(), folder, torch.float16)
     return recogniser

@@ -1,0 +1,166 @@
+"""What a Moshi of the spoken world hears, knows, says aloud, and when: the table of its evaluation.
+
+    python -m moshi_ref.evaluation.spoken_world --moshi FOLDER --trials 200 --json table.json
+
+Users have voices that were never in training. Everything streams, and text is greedy. An answer is right if the text
+of the whole conversation is exactly the *written* answer of the script (`corpus.scripts`), letter by letter, with its
+capital letter, commas and full stop: "Three plus four is seven." Nothing is forgiven.
+
+    known            sums and facts that were asked and answered aloud in training, in its phrasings
+    held out         pairs of numbers, ranges to count and phrasings of questions that no training has read or heard
+    only read        sums and facts that Helium has read and nobody has spoken: does reading teach to speak?
+    people, noise    known sums, asked by human speakers with recordings of the test, and asked in noise
+    full duplex      interruptions, back-channels, new questions, silence and noise; see `full_duplex`
+    voice            does Moshi's voice say what its text says?
+
+Each share comes with its 95 % interval (`intervals.wilson`). The gap is the time from the end of the question until
+Moshi's voice begins.
+"""
+
+import argparse
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..audio import check_folder, writing
+from ..checkpoints import CHECKPOINTS, load_mimi, load_moshi, load_tokenizer, mimi_of
+from ..corpus.human import HumanUtterances
+from ..corpus.scripts import script, unspoken
+from ..corpus.small_world import Exchange
+from ..corpus.spoken import WrittenDigits
+from ..corpus.utterances import render_moshi, render_user
+from ..corpus.voices import moshi_voice, user_voice
+from ..mimi import Mimi
+from .duplex import Answer, Question, line, question, score, share, spoken_part
+from .full_duplex import asker, full_duplex, noisy, quiet
+from .judges import agreement, as_heard, knows
+from .recogniser import Recogniser, load_recogniser
+
+MARGIN = 4_800  # samples of silence around an original, a fifth of a second
+
+
+# --- Questions ------------------------------------------------------------------------------------
+
+
+def synthetic(topic: str, split: str, count: int, seed: int) -> list[Question]:
+    """Random scripts of a topic and a split, asked in voices that training has not heard."""
+    rng = random.Random(f"{seed}/{topic}/{split}")
+    return [question(render_user(script(topic, rng, split), user_voice(rng, "test"), rng), rng) for _ in range(count)]
+
+
+def human(folder: Path, count: int, seed: int) -> list[Question]:
+    """Two digits by one human speaker, from recordings of the test, about sums that are spoken in training."""
+    said = WrittenDigits(HumanUtterances(folder, "test", 20 * count, seed))
+    known = (utterance for utterance in said if not unspoken(*utterance.exchange.operands))
+    rng = random.Random(f"{seed}/human")
+    return [question(utterance, rng) for utterance in itertools.islice(known, count)]
+
+
+def questions(count: int, seed: int, people: Path | None) -> dict[str, list[Question]]:
+    """The rows of the table, `count` questions each."""
+    rows = {
+        "sum, known": synthetic("sum", "train", count, seed),
+        "sum, held-out pairs": synthetic("sum", "test", count, seed),
+        "sum, only read": synthetic("sum", "unspoken", count, seed),
+        "fact, known": synthetic("fact", "train", count, seed),
+        "fact, held-out phrasings": synthetic("fact", "test", count, seed),
+        "fact, only read": synthetic("fact", "unspoken", count, seed),
+        "repeat, held-out pairs": synthetic("repeat", "test", count, seed),
+        "compare, held-out pairs": synthetic("compare", "test", count, seed),
+        "count, held-out ranges": synthetic("count", "test", count, seed),
+    }
+    rows["sum, known, in noise"] = [noisy(asked, seed + i) for i, asked in enumerate(rows["sum, known"])]
+    if people is not None:
+        rows["human digits, known"] = human(people, count, seed)
+    return rows
+
+
+# --- The voice ------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def voice(answers: Sequence[Answer], mimi: Mimi, judge: Recogniser, seed: int) -> dict:
+    """In how many answers does the judge hear the text? Beside it, its score on the synthesizer's originals of the same
+    texts, and on these through the codec. Only texts count of which it knows every word: `judged` of all."""
+    said = [answer for answer in answers if knows(judge, answer.text)]
+    kinds = {"answers": [(spoken_part(answer), as_heard(answer.text)) for answer in said]}
+    kinds |= originals([answer.text for answer in said], mimi, random.Random(f"{seed}/voice"))
+    rows = {name: share(*agreement(judge.transcribe, items)) for name, items in kinds.items()}
+    return rows | {"judged": {"texts": len(said), "of": len(answers)}}
+
+
+def originals(texts: Sequence[str], mimi: Mimi, rng: random.Random) -> dict[str, list[tuple[Tensor, str]]]:
+    """The texts in the synthesizer's voice of Moshi, as they are and through the codec, and what is heard in them."""
+    items = []
+    for text in texts:
+        wav = render_moshi(Exchange("answer", "", text, ()), moshi_voice(rng)).wav
+        items.append((F.pad(wav, (MARGIN, MARGIN)), as_heard(text)))
+    coded = [(mimi(wav[None, None])[0, 0], heard) for wav, heard in items]
+    return {"originals": items, "originals through the codec": coded}
+
+
+# --- The command ----------------------------------------------------------------------------------
+
+
+def percent(row: dict) -> str:
+    """A share as it is printed."""
+    if row["share"] is None:
+        return "nothing to count"
+    return f"{100 * row['share']:5.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]  n {row['n']}"
+
+
+def evaluate(args: argparse.Namespace) -> dict:
+    """The whole table, printed as it comes."""
+    moshi, mimi, judge = load_moshi(args.moshi), load_mimi(args.mimi), load_recogniser(args.recogniser)
+    answers_to = asker(moshi, mimi, load_tokenizer(args.moshi), args.seed)
+    results, everything = {}, []
+    for name, asked in questions(args.trials, args.seed, args.human).items():
+        answers = answers_to(asked)
+        everything += answers
+        results[name] = score(asked, answers)
+        print(line(name, results[name]), flush=True)
+    results["full duplex"] = full_duplex(answers_to, args.trials, args.seed)
+    results["quiet minutes"] = quiet(answers_to, args.minutes, args.seed)
+    some = random.Random(args.seed).sample(everything, min(args.trials, len(everything)))
+    results["voice"] = voice(some, mimi, judge, args.seed)
+    for name in ("full duplex", "quiet minutes", "voice"):
+        for kind, row in results[name].items():
+            more = {key: value for key, value in row.items() if key not in ("right", "n", "share", "low", "high")}
+            print(f"{name}, {kind:28}", percent(row) if "share" in row else "", more or "", flush=True)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.spoken_world",
+                                     description=__doc__.split("\n")[0])  # fmt: skip
+    parser.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    parser.add_argument("--mimi", type=Path, help="folder of the codec; default: the one that the model comes with")
+    parser.add_argument("--recogniser", type=Path, default=CHECKPOINTS / "recogniser-tiny", help="folder of the judge")
+    parser.add_argument("--trials", type=int, default=200, help="questions in each row")
+    parser.add_argument("--minutes", type=int, default=10, help="of silence, and of noise")
+    parser.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    args = parser.parse_args()
+    if args.trials < 1 or args.minutes < 1:
+        parser.error(f"expected at least 1 trial and 1 minute, got {args.trials} and {args.minutes}")
+    args.mimi = args.mimi or mimi_of(args.moshi)
+    try:
+        if args.json is not None:
+            check_folder(args.json)  # before the work, not after it
+        results = evaluate(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if args.json is not None:
+        with writing(args.json) as part:
+            part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
