@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .audio import check_folder, read_audio, sound_format, writing
-from .checkpoints import CHECKPOINTS, load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of
+from .checkpoints import CHECKPOINTS, load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of, save
 from .evaluation import codec_report, duplex, text_report
 from .mimi import Mimi
 from .moshi import MoshiStream
@@ -24,7 +24,7 @@ from .speech_text import SAMPLING, Listener, speak, transcribe
 from .talk import talk
 from .training import recipes
 from .training.ablations import VARIANTS, train_variant
-from .training.distribution import leave, pick_device
+from .training.distribution import first, leave, pick_device
 from .training.finetune import finetune
 from .training.recogniser import WORLDS, train_recogniser
 from .training.stages import train_speech_text, train_stages
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
         made.add_argument("--mimi", type=Path, default=mimi, help="folder of the codec" +
-                          ("; default: the one that the model was trained with" if mimi is None else ""))
+                          ("; default: the one that the model was trained with, or mimi-tiny" if mimi is None else ""))
         return made
 
     p = command("talk", run_talk, "Ask Moshi: a sound file plays the user, frame by frame.", None)
@@ -67,12 +67,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--audio-temperature", type=float, default=0.8)
     p.add_argument("--after", type=float, default=4.0, help="seconds to listen after the file has ended")
 
-    p = command("transcribe", run_transcribe, "Write down what is said in a sound, with the times of the words.")
+    p = command("transcribe", run_transcribe, "Write down what is said in a sound, with the times of the words.", None)
     p.add_argument("sound", type=Path, help="WAV, FLAC, OGG or MP3, any rate")
     p.add_argument("--model", type=Path, required=True, help="folder of a model that `train asr` has made")
     p.add_argument("--json", type=Path, help="file to write: text, words with times, speed")
 
-    p = command("speak", run_speak, "Speak a text.")
+    p = command("speak", run_speak, "Speak a text.", None)
     p.add_argument("text", help="words, as the model has read them in training")
     p.add_argument("--out", type=Path, required=True, help="WAV to write")
     p.add_argument("--model", type=Path, required=True, help="folder of a model that `train tts` has made")
@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("sound", type=Path, help="WAV file to write")
     p.add_argument("--codebooks", type=int, help="use only so many of the codebooks")
 
-    p = command("train", run_train, "Train a model on the small world.")
+    p = command("train", run_train, "Train a model on the small world.", None)
     p.add_argument("model", choices=("helium", "mimi", "moshi", "stages", "asr", "tts", "recogniser"),
                    help="stages: a Moshi, by the stages of the paper; asr, tts: from a Moshi on")  # fmt: skip
     p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-text", action="store_true", help="with stages: no Helium, no steps on text alone")
     p.add_argument("--both", action="store_true", help="with stages: learn to predict the user's codes too")
 
-    p = command("finetune", run_finetune, "Train a Moshi on recorded conversations.")
+    p = command("finetune", run_finetune, "Train a Moshi on recorded conversations.", None)
     p.add_argument("conversations", type=Path, help="a folder of stereo WAVs with a JSON each, or a manifest")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model to start from")
     p.add_argument("--out", type=Path, help="folder of the run; default runs/finetune, with -lora-RANK")
@@ -147,7 +147,7 @@ def run_transcribe(args: argparse.Namespace) -> None:
         check_folder(args.json)  # before the work, not after it
     device = pick_device()
     torch.set_num_threads(1)
-    mimi = load_mimi(args.mimi).to(device)
+    mimi = load_mimi(args.mimi or mimi_of(args.model)).to(device)
     listener, wav = Listener(load_moshi(args.model).to(device), mimi), read_sound(args.sound, mimi)
     result = transcribe(listener, load_tokenizer(args.model), wav, say=lambda piece: print(piece, end="", flush=True))
     print()
@@ -161,7 +161,7 @@ def run_speak(args: argparse.Namespace) -> None:
     check_folder(args.out)
     device, kind, drawing = pick_device(), sound_format(args.out), Sampling(args.temperature, SAMPLING.top_k)
     torch.set_num_threads(1)
-    mimi, moshi = load_mimi(args.mimi).to(device), load_moshi(args.model).to(device)
+    mimi, moshi = load_mimi(args.mimi or mimi_of(args.model)).to(device), load_moshi(args.model).to(device)
     stream = MoshiStream(moshi, mimi, args.seed, text=drawing, audio=drawing)
     wav = speak(stream, load_tokenizer(args.model), args.text)
     with writing(args.out) as part:
@@ -243,24 +243,35 @@ def run_train(args: argparse.Namespace) -> None:
     elif args.model == "recogniser":
         train_recogniser(name, folder, args.seed, args.world or "small")
     elif args.model in ("asr", "tts"):
-        moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
-        train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(args.mimi), moshi, tokenizer)
+        moshi, tokenizer, codec = load_moshi(args.moshi), load_tokenizer(args.moshi), args.mimi or mimi_of(args.moshi)
+        train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(codec), moshi, tokenizer)
+        keep_codec(codec, folder)
     else:
-        mimi, helium, tokenizer = load_mimi(args.mimi), load_helium(args.helium), load_tokenizer(args.helium)
+        codec = args.mimi or MIMI
+        mimi, helium, tokenizer = load_mimi(codec), load_helium(args.helium), load_tokenizer(args.helium)
         if args.model == "moshi":
             recipes.train_moshi(profile, folder, args.seed, args.human, mimi, helium, tokenizer)
         else:
             read = None if args.no_text else helium
             train_stages(profile, folder, args.seed, args.human, mimi, read, tokenizer, args.both)
+        keep_codec(codec, folder)
     print(folder)
     leave()
 
 
+def keep_codec(codec: Path, folder: Path) -> None:
+    """Put the codec beside the model in `folder` that has learnt its codes, unless it is the mimi-tiny that comes along
+    anyway: `mimi_of` will find it there."""
+    if first() and codec.resolve() != MIMI.resolve():
+        save(load_mimi(codec), folder / "mimi")
+
+
 def run_finetune(args: argparse.Namespace) -> None:
     name = "finetune" if args.lora is None else f"finetune-lora-{args.lora}"
-    folder = args.out or Path("runs") / name
-    finetune(args.conversations, folder, load_moshi(args.moshi), load_mimi(args.mimi), load_tokenizer(args.moshi),
+    folder, codec = args.out or Path("runs") / name, args.mimi or mimi_of(args.moshi)
+    finetune(args.conversations, folder, load_moshi(args.moshi), load_mimi(codec), load_tokenizer(args.moshi),
              args.steps, args.learning_rate, args.batch_size, args.seconds, args.lora, args.seed)  # fmt: skip
+    keep_codec(codec, folder)
     print(folder)
     leave()
 

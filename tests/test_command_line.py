@@ -4,6 +4,7 @@ import argparse
 import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -191,6 +192,17 @@ def test_finetune(models, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{Path('runs/finetune-lora-2')}\n"
     assert load_moshi("runs/finetune-lora-2").config == load_moshi(models / "moshi").config
     assert (tmp_path / "runs" / "finetune-lora-2" / "lora.safetensors").is_file()
+    codec = load_mimi("runs/finetune-lora-2/mimi").state_dict()  # whose codes it has learnt
+    assert all(torch.equal(codec[name], value) for name, value in load_mimi(models / "mimi").state_dict().items())
+
+
+def test_a_model_with_a_codec_beside_it_is_used_with_that_one(models, sound, tmp_path):
+    """It has fewer codebooks than mimi-tiny, which would be refused."""
+    shutil.copytree(models / "moshi", tmp_path / "moshi")
+    shutil.copytree(models / "mimi", tmp_path / "moshi" / "mimi")
+    assert run("transcribe", sound, "--model", tmp_path / "moshi") == 0
+    assert run("speak", "hello", "--model", tmp_path / "moshi", "--out", tmp_path / "out.wav") == 0
+    assert run("transcribe", sound, "--model", models / "moshi") == 2
 
 
 @pytest.mark.parametrize(
@@ -435,7 +447,7 @@ def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkey
     moshi = load_moshi(folder)
     assert moshi.config == small and load_tokenizer(folder).model == tokenizer.model
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
-        "finetuning", "instruction", "posttraining", "pretraining"
+        "finetuning", "instruction", "mimi", "posttraining", "pretraining"
     ]  # fmt: skip
     for name in ("asr", "tts"):
         assert run("train", name, *smoke, *given, "--moshi", folder) == 0
