@@ -152,6 +152,13 @@ def test_words_that_run_together_share_their_time():
     assert first.end / apart.end != pytest.approx(1 / 6, abs=0.01)  # two marks: no need to share
 
 
+def test_a_first_word_that_nobody_announces_is_a_word():
+    """In the accent of New York "Hugo" loses its first sound, and with it eSpeak's mark of the word."""
+    speech = synthesize("Hugo has a parrot.", Voice("en-us-nyc+travis"))
+    assert [word.text for word in speech.words] == ["Hugo", "has", "a", "parrot."]
+    assert speech.words[0].start == 0 < speech.words[0].end <= speech.words[1].start
+
+
 def test_a_stop_changes_how_a_word_sounds_but_not_which_it_is():
     plain, asked = synthesize("is it red", MOSHI_VOICE), synthesize("Is it red?", MOSHI_VOICE)
     assert [p.symbol for p in plain.phones] == [p.symbol for p in asked.phones]
