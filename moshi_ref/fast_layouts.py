@@ -67,28 +67,35 @@ def in_parts(weight: Tensor) -> Tensor:
     return weight.view(count if out % count == 0 else 1, -1, inputs)
 
 
-def product(x: Tensor, parts: Tensor, out: Tensor | None = None) -> Tensor:
+def product(x: Tensor, parts: Tensor) -> Tensor:
     """x (N, in) and a matrix in parts (P, out / P, in) -> (N, out)."""
     rows, count = x.shape[0], parts.shape[0]
     if rows > FEW or not columns_are_faster():
-        pieces = torch.bmm(x.expand(count, -1, -1), parts.mT).transpose(0, 1)  # (N, P, out / P)
-        return pieces.flatten(1) if out is None else out.view(pieces.shape).copy_(pieces)
+        return torch.bmm(x.expand(count, -1, -1), parts.mT).transpose(0, 1).flatten(1)
     columns = x.contiguous().t().expand(count, -1, -1)  # (P, in, N), each column in one piece of memory
-    if rows == 1 and out is not None:
-        return torch.bmm(parts, columns, out=out.view(count, -1, 1))
-    pieces = torch.bmm(parts, columns).flatten(0, 1).t()  # (N, out)
-    return pieces if out is None else out.copy_(pieces)
+    return torch.bmm(parts, columns).flatten(0, 1).t()
 
 
-def add_product(x: Tensor, inner: Tensor, parts: Tensor, scale: Tensor | None = None) -> None:
-    """x + scale * product(inner, parts), in place."""
-    if scale is not None:
-        x.addcmul_(product(inner, parts), scale)
-    elif x.shape[0] == 1 and columns_are_faster():
-        count = parts.shape[0]
-        x.view(count, -1, 1).baddbmm_(parts, inner.t().expand(count, -1, -1))
-    else:
-        x.add_(product(inner, parts))
+class Product:
+    """out = x @ weight.mT, or out += scale * x @ weight.mT where it is `added`, for an x (N, in) and an out (N, out) that
+    stay where they are in memory. With one row nothing is left to do but the product itself."""
+
+    def __init__(self, x: Tensor, weight: Tensor, out: Tensor, added: bool = False, scale: Tensor | None = None):
+        self.x, self.parts, self.out, self.added, self.scale = x, in_parts(weight), out, added, scale
+        count = len(self.parts)
+        self.alone = len(x) == 1 and scale is None and columns_are_faster()
+        if self.alone:
+            self.column, self.pieces = x.t().expand(count, -1, -1), out.view(count, -1, 1)
+
+    def __call__(self) -> None:
+        if self.alone:
+            self.pieces.baddbmm_(self.parts, self.column, beta=int(self.added))
+        elif not self.added:
+            self.out.copy_(product(self.x, self.parts))
+        elif self.scale is None:
+            self.out.add_(product(self.x, self.parts))
+        else:
+            self.out.addcmul_(product(self.x, self.parts), self.scale)
 
 
 def times_columns(matrix: Tensor, columns: Tensor) -> Tensor:
@@ -147,13 +154,14 @@ def suits(x: Tensor) -> bool:
 class Plan:
     """One step of a `Transformer` for pieces of a given length: the same lines as there, with views made before.
 
-    N = B * T rows. Products write into buffers, and each half of a layer is added to x within its last product.
+    N = B * T rows. All layers work on the same rows, and each half of a layer is added to them by its last product.
     """
 
     def __init__(self, layers: nn.ModuleList, rings: list[Tensor], heads: int, x: Tensor, first: int, filled: int):
         self.key = (x.shape, filled)
+        self.rows = torch.empty_like(x).view(-1, x.shape[-1])  # (N, D)
         pairs = zip(layers, rings, strict=True)
-        self.layers = [PlannedLayer(layer, ring, heads, x, first, filled) for layer, ring in pairs]
+        self.layers = [PlannedLayer(layer, ring, heads, self.rows, x.shape[1], first, filled) for layer, ring in pairs]
         self.parameters = list(layers.parameters())
         self.addresses = [p.data_ptr() for p in self.parameters]
 
@@ -163,58 +171,72 @@ class Plan:
 
     def run(self, x: Tensor, rotation: Tensor | None, visible: Tensor | None, slots: Tensor | None) -> Tensor:
         """x (B, T, D) -> (B, T, D)."""
-        rows = x.reshape(-1, x.shape[-1]).clone()  # (N, D)
+        self.rows.view(x.shape).copy_(x)
         turn = None if rotation is None else rotation.transpose(1, 2)  # (B, T, 1, D/H/2)
         mask = None if visible is None else torch.zeros(visible.shape).masked_fill_(~visible, -math.inf)
         for layer in self.layers:
-            layer.run(rows, turn, mask, slots)
-        return rows.view(x.shape)
+            layer.run(turn, mask, slots)
+        return self.rows.view(x.shape).clone()
 
 
 class PlannedLayer:
-    def __init__(self, layer: nn.Module, ring: Tensor, heads: int, x: Tensor, first: int, filled: int):
-        batch, steps, dim = x.shape
+    def __init__(self, layer: nn.Module, ring: Tensor, heads: int, x: Tensor, steps: int, first: int, filled: int):
+        rows, dim = x.shape
         matrices = (layer.attention.in_proj, layer.attention.out_proj, layer.mlp.linear_in, layer.mlp.linear_out)
         weights = [m.weight.detach() if m.weight.dim() == 2 else m.weight[first].detach() for m in matrices]
-        self.into_heads, self.out_of_heads, self.into_mlp, self.out_of_mlp = map(in_parts, weights)
-        self.norm1, self.norm2 = norm(layer.norm1), norm(layer.norm2)
-        self.scale1, self.scale2 = getattr(layer.scale1, "scale", None), getattr(layer.scale2, "scale", None)
-        self.projected = x.new_empty(batch * steps, 3 * dim)
-        parts = self.projected.view(batch, steps, 3 * heads, -1)  # (B, T, 3 * H, D/H): query, key, value
+        scales = [getattr(scale, "scale", None) for scale in (layer.scale1, layer.scale2)]
+
+        normed, projected, mixed = x.new_empty(rows, dim), x.new_empty(rows, 3 * dim), x.new_empty(rows, dim)
+        self.norm1, self.into_heads = norm(layer.norm1, x, normed), Product(normed, weights[0], projected)
+        parts = projected.view(-1, steps, 3 * heads, dim // heads)  # (B, T, 3 * H, D/H): query, key, value
         self.turned = torch.view_as_complex(parts[:, :, : 2 * heads].unflatten(-1, (-1, 2)))  # (B, T, 2 * H, D/H/2)
         self.query, self.new = parts.transpose(1, 2).split([heads, 2 * heads], dim=1)  # (B, H or 2 * H, T, D/H)
         self.ring, self.slot = ring, ring[:, :, first : first + steps]
         self.keys, self.values = ring[:, :, :filled].chunk(2, dim=1)  # (B, H, S, D/H)
-        self.hidden = x.new_empty(batch * steps, len(weights[2]))
-        self.gated = layer.mlp.gated
-        self.gate, self.up = self.hidden.chunk(2, dim=-1)
+        self.mixed = mixed.view(-1, steps, heads, dim // heads).transpose(1, 2)  # (B, H, T, D/H)
+        self.out_of_heads = Product(mixed, weights[1], x, added=True, scale=scales[0])
 
-    def run(self, x: Tensor, turn: Tensor | None, mask: Tensor | None, slots: Tensor | None) -> None:
-        """x (N, D), in place."""
-        product(self.norm1(x), self.into_heads, out=self.projected)
+        hidden, inner = x.new_empty(rows, len(weights[2])), x.new_empty(rows, weights[3].shape[1])
+        self.norm2, self.into_mlp = norm(layer.norm2, x, normed), Product(normed, weights[2], hidden)
+        self.gated, self.hidden, self.inner = layer.mlp.gated, hidden, inner
+        self.gate, self.up = hidden.chunk(2, dim=-1)
+        self.out_of_mlp = Product(inner, weights[3], x, added=True, scale=scales[1])
+
+    def run(self, turn: Tensor | None, mask: Tensor | None, slots: Tensor | None) -> None:
+        """Changes the rows (N, D) that the layer was planned for."""
+        self.norm1()
+        self.into_heads()
         if turn is not None:
             self.turned.mul_(turn)
         if slots is None:
             self.slot.copy_(self.new)
         else:
             self.ring.scatter_(2, slots, self.new)
-        out = F.scaled_dot_product_attention(self.query, self.keys, self.values, attn_mask=mask)  # (B, H, T, D/H)
-        out = out if out.shape[2] == 1 else out.transpose(1, 2)  # (B, T, H, D/H)
-        add_product(x, out.reshape(x.shape), self.out_of_heads, self.scale1)
-        product(self.norm2(x), self.into_mlp, out=self.hidden)
-        inner = F.silu(self.gate) * self.up if self.gated else F.gelu(self.hidden)  # (N, hidden)
-        add_product(x, inner, self.out_of_mlp, self.scale2)
+        self.mixed.copy_(F.scaled_dot_product_attention(self.query, self.keys, self.values, attn_mask=mask))
+        self.out_of_heads()
+        self.norm2()
+        self.into_mlp()
+        if self.gated:
+            torch.mul(F.silu(self.gate), self.up, out=self.inner)
+        else:
+            self.inner.copy_(F.gelu(self.hidden))
+        self.out_of_mlp()
 
 
-def norm(module: nn.Module):
-    """The norm as a function of x (N, D). RMSNorm is four operations here and a dozen in the library."""
+def norm(module: nn.Module, x: Tensor, out: Tensor):
+    """The norm of rows x (N, D), written into out (N, D), as a function without arguments. RMSNorm is a dozen operations
+    in the library, four here, and two for a single row, whose length is a number."""
     if isinstance(module, nn.LayerNorm):
-        return lambda x: F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
-    dim = module.weight.shape[0]
-    zero, tiny = module.weight.new_zeros(()), module.weight.new_tensor(math.sqrt(dim * module.eps))
+        return lambda: out.copy_(F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps))
+    weight, dim, epsilon = module.weight, len(module.weight), len(module.weight) * module.eps
+    zero, tiny, row = weight.new_zeros(()), weight.new_tensor(math.sqrt(epsilon)), x.flatten()
 
-    def rms(x: Tensor) -> Tensor:
+    def rms() -> None:
         length = torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), tiny)  # sqrt(sum x^2 + D eps)
-        return torch.addcdiv(zero, x * module.weight, length, value=math.sqrt(dim))
+        torch.addcdiv(zero, x * weight, length, value=math.sqrt(dim), out=out)
 
-    return rms
+    def rms_of_one() -> None:
+        length = torch.dot(row, row).item() + epsilon  # squared
+        torch.addcmul(zero, x, weight, value=math.sqrt(dim / length), out=out)
+
+    return rms_of_one if len(x) == 1 else rms

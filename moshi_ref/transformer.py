@@ -304,7 +304,7 @@ def sample(logits: Tensor, temperature: float, top_k: int, generator: torch.Gene
         raise ValueError(f"expected temperature >= 0 and top_k >= 1, got {temperature} and {top_k}")
     if temperature == 0:
         return logits.argmax(-1)
-    values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)  # (..., k)
+    values, tokens = logits.float().topk(min(top_k, logits.shape[-1]), sorted=False)  # (..., k), in any order
     # The Gumbel-max trick: with exponential noise, argmax(values / temperature - log(noise)) is one draw from the
     # softmax, without leaving the device.
     noise = torch.empty_like(values).exponential_(generator=generator) if noise is None else noise

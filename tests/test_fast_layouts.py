@@ -13,7 +13,7 @@ from moshi_ref.fast_layouts import (
     FEW,
     LARGE,
     Kept,
-    add_product,
+    Product,
     columns_are_faster,
     in_order,
     in_parts,
@@ -64,19 +64,30 @@ def test_what_is_faster_is_asked_once():
 @pytest.mark.parametrize("rows", [1, 2, FEW + 1])
 @pytest.mark.parametrize("out", [12, 13])  # 13 outputs cannot be divided
 def test_a_product_of_parts_is_the_product(rows, out, threads, columns):
-    x, weight, total = torch.randn(rows, 5), torch.randn(out, 5), torch.randn(rows, out)
+    x, weight = torch.randn(rows, 5), torch.randn(out, 5)
     parts = in_parts(weight)
     assert parts.shape == ((max(2, threads) if out == 12 else 1), out // len(parts), 5)
     assert parts.data_ptr() == weight.data_ptr()
-    expected, buffer = F.linear(x, weight), torch.empty(rows, out)
+    expected = F.linear(x, weight)
     close(product(x, parts), expected)
     close(product(x.t().contiguous().t(), parts), expected)  # whatever its order in memory
-    product(x, parts, out=buffer)
-    close(buffer, expected)
-    for scale in (None, torch.randn(out)):
-        changed = total.clone()
-        add_product(changed, x, parts, scale)
-        close(changed, total + (1 if scale is None else scale) * expected)
+
+
+@pytest.mark.parametrize("rows", [1, 2, FEW + 1])
+@pytest.mark.parametrize("out", [12, 13])
+def test_a_product_in_its_place_reads_and_writes_there(rows, out, columns):
+    x, weight, there, scale = torch.zeros(rows, 5), torch.randn(out, 5), torch.empty(rows, out), torch.randn(out)
+    there.fill_(torch.nan)
+    written, added = Product(x, weight, there), Product(x, weight, there, added=True)
+    scaled = Product(x, weight, there, added=True, scale=scale)
+    for _ in range(2):  # what is in x now counts, not what was when the product was planned
+        expected = F.linear(x.normal_(), weight)
+        written()
+        close(there, expected)
+        added()
+        close(there, 2 * expected)
+        scaled()
+        close(there, (2 + scale) * expected)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -117,13 +128,15 @@ def test_a_weight_in_pages_of_its_own_is_like_any_other():
     assert torch.equal(layer.weight, twin.weight)
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0, 1e4])
 @pytest.mark.parametrize("module", [RMSNorm(8), nn.LayerNorm(8)])
-def test_a_planned_norm_is_the_norm(module, scale):
+def test_a_planned_norm_is_the_norm(module, scale, rows):
     nn.init.normal_(module.weight)
-    x = scale * torch.randn(3, 8)
+    x, out = scale * torch.randn(rows, 8), torch.empty(rows, 8)
     with torch.no_grad():
-        close(norm(module)(x), module(x))
+        norm(module, x, out)()
+        close(out, module(x))
 
 
 def test_plans_are_for_short_pieces_without_gradients():
