@@ -77,8 +77,8 @@ def product(x: Tensor, parts: Tensor) -> Tensor:
 
 
 class Product:
-    """out = x @ weight.mT, or out += scale * x @ weight.mT where it is `added`, for an x (N, in) and an out (N, out) that
-    stay where they are in memory. With one row nothing is left to do but the product itself."""
+    """out = x @ weight.mT, or out += scale * x @ weight.mT where it is `added`, for an x (N, in) and an out (N, out)
+    that stay where they are in memory. With one row nothing is left to do but the product itself."""
 
     def __init__(self, x: Tensor, weight: Tensor, out: Tensor, added: bool = False, scale: Tensor | None = None):
         self.x, self.parts, self.out, self.added, self.scale = x, in_parts(weight), out, added, scale
@@ -159,7 +159,7 @@ class Plan:
 
     def __init__(self, layers: nn.ModuleList, rings: list[Tensor], heads: int, x: Tensor, first: int, filled: int):
         self.key = (x.shape, filled)
-        self.rows = torch.empty_like(x).view(-1, x.shape[-1])  # (N, D)
+        self.rows = x.new_empty(x.shape).flatten(0, 1)  # (N, D)
         pairs = zip(layers, rings, strict=True)
         self.layers = [PlannedLayer(layer, ring, heads, self.rows, x.shape[1], first, filled) for layer, ring in pairs]
         self.parameters = list(layers.parameters())
@@ -224,8 +224,8 @@ class PlannedLayer:
 
 
 def norm(module: nn.Module, x: Tensor, out: Tensor):
-    """The norm of rows x (N, D), written into out (N, D), as a function without arguments. RMSNorm is a dozen operations
-    in the library, four here, and two for a single row, whose length is a number."""
+    """The norm of rows x (N, D), written into out (N, D), as a function without arguments. RMSNorm is a dozen
+    operations in the library, four here, and two for a single row, whose length is a number."""
     if isinstance(module, nn.LayerNorm):
         return lambda: out.copy_(F.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps))
     weight, dim, epsilon = module.weight, len(module.weight), len(module.weight) * module.eps

@@ -246,7 +246,7 @@ def _phone_spans(events: list[tuple[int, int, int, str]], begins: list[int]) -> 
     `begins` are the positions in the text at which the words begin. A phone lasts until the next one begins. The
     last phoneme event is always a pause.
     """
-    word, marks = 0, []  # the first word is not always announced: not "Hugo" in New York, where it loses its first sound
+    word, marks = 0, []  # the first word is not always announced: not "Hugo" in New York, which loses its first sound
     for kind, position, sample, symbol in events:
         if kind == WORD:
             word = bisect.bisect_right(begins, position) - 1
