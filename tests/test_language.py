@@ -114,6 +114,13 @@ def test_without_disturbance_the_past_is_shown_as_it_is():
     assert torch.equal(language_task(**UNDISTURBED).disturb(codes), codes)
 
 
+def test_where_there_is_nothing_nothing_is_heard():
+    codes = torch.randint(16, (8, K, 10))
+    codes[::2, K // 2 + 1 :] = ZERO  # in half of the dialogues there is no user
+    shown = torch.stack([language_task(misheard=1.0, muffled=0.0).disturb(codes) for _ in range(8)])
+    assert (shown[:, ::2, K // 2 + 1 :] == ZERO).all() and (shown[:, 1::2] != codes[1::2]).any()
+
+
 # --- A training step ------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import tiny_mimi
 
+from moshi_ref import speech_text
 from moshi_ref.corpus.clips import Clip
 from moshi_ref.corpus.voices import MOSHI_VOICE
 from moshi_ref.inner_monologue import Word
@@ -66,7 +67,7 @@ def heard(codes: torch.Tensor) -> set[int]:
         ("pretraining", {1, 8}, {ZERO}),
         ("posttraining", {1, 8}, {1, 8}),
         ("finetuning", {4}, {2, 5, 6}),
-        ("instruction", {4}, {2, 3, 5, 6, 7}),
+        ("instruction", {1, 2, 4, 7, 8}, {2, 3, 5, 6, 7, ZERO}),
         ("asr", {1, 2, 7, 8}, {ZERO}),
         ("tts", {4, 8}, {ZERO}),
     ],
@@ -74,6 +75,18 @@ def heard(codes: torch.Tensor) -> set[int]:
 def test_who_is_heard(name, moshi, user, source):
     codes = drawn(source, ALL[name])
     assert heard(codes[:, 1 : 1 + Q]) == moshi and heard(codes[:, 1 + Q :]) == user
+
+
+def test_in_a_quarter_of_the_last_stage_nobody_is_heard(source):
+    codes = drawn(source, ALL["instruction"], 400)
+    alone = (codes[:, 1 + Q :] == ZERO).flatten(1).all(1)
+    assert 0.19 < alone.float().mean() < 0.31
+    assert heard(codes[~alone, 1 : 1 + Q]) == {4} and ZERO not in heard(codes[~alone, 1 + Q :])
+    leads = [lead(row[None]) for row in codes[alone]]
+    frames = [each[0] for each in leads if each]
+    late, early = -speech_text.BEHIND * 12.5, speech_text.AHEAD * 12.5
+    assert all(min(abs(each - late), abs(each - early)) <= 1 for each in frames)
+    assert min(frames) < 0 < max(frames)
 
 
 def lead(codes: torch.Tensor) -> list[int]:
@@ -85,7 +98,7 @@ def lead(codes: torch.Tensor) -> list[int]:
 def test_when_the_text_comes(source):
     asr, tts, free = (lead(drawn(source, ALL[name])) for name in ("asr", "tts", "pretraining"))
     assert max(abs(each + 0.5 * 12.5) for each in asr) <= 1
-    assert max(abs(each - ALL["tts"].ahead * 12.5) for each in tts) <= 1
+    assert max(abs(each - speech_text.AHEAD * 12.5) for each in tts) <= 1
     assert min(free) < -4 and max(free) > 4
 
 

@@ -24,7 +24,7 @@ from moshi_ref.training import stages as module
 from moshi_ref.training.language import LanguageRecipe
 from moshi_ref.training.loop import constant, one_step, schedule, train
 from moshi_ref.training.recipes import PROFILES
-from moshi_ref.training.stage_task import WORDS, Stage, StageTask, new_student, set_acoustic_delay
+from moshi_ref.training.stage_task import WORDS, Stage, StageTask, hear_as_spoken, new_student, set_acoustic_delay
 from moshi_ref.training.stages import speech_text_stage, stages, train_speech_text, train_stages
 from moshi_ref.training.supervision import for_both_speakers, for_moshi_alone
 
@@ -202,6 +202,16 @@ def test_another_delay_keeps_the_weights():
     assert moshi.config == small_moshi().config
 
 
+def test_the_user_is_heard_as_moshi_was():
+    moshi = small_moshi()
+    before = {name: tensor.clone() for name, tensor in moshi.state_dict().items()}
+    hear_as_spoken(moshi)
+    changed = {name for name, tensor in moshi.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {f"model.audio_embeddings.{stream}.weight" for stream in (3, 4, 5)}
+    embeddings = moshi.model.audio_embeddings
+    assert all(torch.equal(embeddings[q].weight, embeddings[3 + q].weight) for q in range(3))
+
+
 def test_the_stages_are_the_papers():
     for profile in PROFILES.values():
         first, second, third, fourth = stages(profile)
@@ -211,7 +221,7 @@ def test_the_stages_are_the_papers():
         assert (first.factor, second.factor, third.factor) == (schedule, constant, constant)
         assert first.recipe.heard == 0 < second.recipe.heard
         asr, tts = (speech_text_stage(name, profile) for name in ("asr", "tts"))
-        assert asr.ahead < 0 < tts.ahead and tts.recipe.forgotten == 0
+        assert asr.recipe.heard == tts.recipe.heard == tts.recipe.forgotten == 0
 
 
 # --- All of them ----------------------------------------------------------------------------------

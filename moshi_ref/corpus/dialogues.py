@@ -60,10 +60,10 @@ def pad(utterance: Utterance, rng: random.Random, augmented: bool) -> tuple[Tens
 
 
 @torch.inference_mode()
-def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str,
-           batch_size: int = 32) -> list[Clip]:
+def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str) -> list[Clip]:
     """Encode utterances into clips, batches of about equal length together. The order is kept."""
     device = next(mimi.parameters()).device
+    batch_size = 2 if device.type == "cpu" else 32  # what a processor's caches cannot hold takes three times as long
     order = sorted(range(len(utterances)), key=lambda i: (len(utterances[i].wav), i))
     clips: list[Clip | None] = [None] * len(utterances)
     for begin in tqdm(range(0, len(order), batch_size), title, disable=None):

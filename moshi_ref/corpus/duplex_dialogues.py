@@ -26,6 +26,8 @@ from .clips import Clip
 from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate
 from .timeline import Timeline, Turn
 
+FIRST = 1.0  # seconds within which the first question begins
+NEXT = (0.5, 1.6)  # seconds between the end of an exchange and the next question
 REACTION = (HEARING + 0.04, HEARING + 0.20)  # seconds from the end of the telling word until Moshi falls silent
 EVENTS = {"none": 10, "backchannel": 4, "interruption": 3, "barge-in": 3}  # during an answer, and how often
 SETTLED = 0.3  # seconds that Moshi speaks before anything happens
@@ -65,9 +67,9 @@ class DuplexDialogues(Dialogues):
         """The same, with all that is known about it."""
         user = self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])]
         line = Timeline(self.backgrounds[0], user, self.tokenizer, self.frame_rate)
-        echoing, now = rng.random() < ECHOING, rng.uniform(0.0, 2.0)
+        echoing, now = rng.random() < ECHOING, rng.uniform(0.0, FIRST)
         while now < line.seconds and rng.random() > SILENT:
-            now = self.exchange(line, now, echoing, rng) + rng.uniform(*PAUSE)
+            now = self.exchange(line, now, echoing, rng) + rng.uniform(*NEXT)
         return line
 
     def exchange(self, line: Timeline, now: float, echoing: bool, rng: random.Random) -> float:

@@ -101,7 +101,7 @@ def disturb(codes: Tensor, recipe: LanguageRecipe) -> Tensor:
     chosen = torch.rand(batch, streams, frames) < share.repeat_interleave(torch.tensor([1, own, own]), dim=1)
     other = codes.roll(1, dims=0)[..., torch.randperm(frames)]
     other[:, 0] = ZERO
-    shown = torch.where(chosen, other, codes)
+    shown = torch.where(chosen & (codes != ZERO), other, codes)  # where there was nothing, there is nothing
     shown[torch.rand(batch) < recipe.muffled, 2 + own :] = ZERO
     return shown
 

@@ -4,7 +4,8 @@
     pretraining     readings by many speakers, one of them Moshi            SingleStream
     posttraining    the same readings                                       SimulatedPair
     finetuning      questions by users, answers by Moshi                    DuplexDialogues
-    instruction     the same, also in rooms, and human digits if given      DuplexDialogues
+    instruction     the same, also in rooms, and human digits if given;     DuplexDialogues
+                    and now and then what belongs to asr or to tts          SingleStream
     asr             readings, questions and human digits                    SingleStream
     tts             what Moshi reads, and its answers                       SingleStream
 
@@ -26,6 +27,7 @@ from ..corpus.spoken import VERSION, InRooms, WrittenDigits, spoken
 from ..corpus.utterances import CACHE, Utterance, VariedUtterances
 from ..corpus.voices import MOSHI_VOICE
 from ..mimi import Mimi
+from ..speech_text import AHEAD, BEHIND
 from ..tokenizer import TextTokenizer
 from .distribution import first_before_others
 from .recipes import BACKGROUNDS, Profile
@@ -85,8 +87,15 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
     clips, rate = functools.cache(Voices(profile, seed, human, mimi).clips), mimi.config.frame_rate
     backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
 
-    def alone(said: Sequence[Clip], stage: Stage) -> Draw:
-        return SingleStream(said, backgrounds, tokenizer, rate, stage.offset, stage.masked, stage.ahead).draw
+    def alone(said: Sequence[Clip], stage: Stage, ahead: float) -> Draw:
+        return SingleStream(said, backgrounds, tokenizer, rate, stage.offset, stage.masked, ahead).draw
+
+    def recognition(stage: Stage) -> Draw:
+        return alone([*clips("reading"), *clips("question"), *clips("people")], stage, -BEHIND)
+
+    def synthesis(stage: Stage) -> Draw:
+        own = [clip for clip in clips("reading") if clip.speaker == MOSHI_VOICE.name]
+        return alone([*own, *clips("answer")], stage, AHEAD)
 
     def duplex(questions: Sequence[Clip]) -> Draw:
         others = [clips(kind) for kind in ("answer", "backchannel", "interruption")]
@@ -95,17 +104,22 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
     def source(stage: Stage) -> Draw:
         match stage.name:
             case "pretraining":
-                return alone(clips("reading"), stage)
+                return alone(clips("reading"), stage, 0.0)
             case "posttraining":
                 return SimulatedPair(clips("reading"), backgrounds, tokenizer, rate).draw
             case "finetuning":
                 return duplex(clips("question"))
             case "instruction":
-                return duplex([*clips("question"), *clips("question in rooms"), *clips("people")])
+                dialogue = duplex([*clips("question"), *clips("question in rooms"), *clips("people")])
+                return now_and_then(dialogue, (recognition(stage), synthesis(stage)), stage.aside)
             case "asr":
-                return alone([*clips("reading"), *clips("question"), *clips("people")], stage)
+                return recognition(stage)
             case _:
-                own = [clip for clip in clips("reading") if clip.speaker == MOSHI_VOICE.name]
-                return alone([*own, *clips("answer")], stage)
+                return synthesis(stage)
 
     return source
+
+
+def now_and_then(usual: Draw, others: Sequence[Draw], share: float) -> Draw:
+    """Draws the usual, and in a share of the cases one of the others."""
+    return lambda rng: (rng.choice(others) if rng.random() < share else usual)(rng)

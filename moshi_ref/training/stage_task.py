@@ -42,7 +42,7 @@ class Stage:
     recipe: LanguageRecipe = field(default_factory=LanguageRecipe)
     offset: float = 0.0  # seconds: text and sound are shifted against each other by up to so much, at random
     masked: float = 0.0  # share of the dialogues whose text is hidden
-    ahead: float = 0.0  # seconds by which the text comes before the sound; after it, if negative
+    aside: float = 0.0  # share of the dialogues in which it is a recogniser or a voice instead; see `speech_text.py`
 
 
 class Student(nn.Module):
@@ -82,6 +82,16 @@ def set_acoustic_delay(moshi: Moshi, frames: int) -> None:
     own = moshi.config.model.audio_streams // 2
     speaker = (0,) + (frames,) * (own - 1)
     moshi.config = replace(moshi.config, delays=(0, *speaker, *speaker))
+
+
+@torch.no_grad()
+def hear_as_spoken(moshi: Moshi) -> None:
+    """Embed the user's codes as Moshi's own: in recordings of one channel all speech was Moshi's, and what has been
+    learnt of its sound holds for the user's as well."""
+    embeddings = moshi.model.audio_embeddings
+    own = len(embeddings) // 2
+    for mine, theirs in zip(embeddings[:own], embeddings[own:], strict=True):
+        theirs.weight.copy_(mine.weight)
 
 
 class StageTask:

@@ -15,8 +15,10 @@ Here a stage has thousands of steps and not millions, so the rates are larger an
 has to teach all that Moshi is asked later, so it is long and its rates fall; and there is some text to the end, because
 so many steps without any would let it forget what it has read.
 
-Two more stages begin with a trained Moshi and change when the text comes (section 5.7): `asr` has it after the sound,
-`tts` before. See `speech_text.py`.
+In the last stage a quarter of the dialogues are none: somebody speaks in Moshi's streams and nobody in the user's, and
+the text comes after the sound, or before it (section 5.7; `speech_text.py`). So the one Moshi can also write down what
+is said, and read aloud what is written. Two more stages, `asr` and `tts`, make of a trained Moshi a model for one of
+these alone.
 """
 
 import sys
@@ -29,14 +31,13 @@ from ..corpus.documents import documents
 from ..helium import Helium
 from ..mimi import Mimi
 from ..moshi import Moshi, MoshiConfig
-from ..speech_text import AHEAD, BEHIND
 from ..tokenizer import TextTokenizer
 from .distribution import pick_device
 from .language import start_from_helium
 from .loop import constant, train
 from .recipes import Profile, keep_with_tokenizer
 from .sources import sources
-from .stage_task import Stage, StageTask, new_student
+from .stage_task import Stage, StageTask, hear_as_spoken, new_student
 from .supervision import for_both_speakers, for_moshi_alone
 from .text import pack
 
@@ -48,7 +49,7 @@ def stages(profile: Profile) -> tuple[Stage, ...]:
         Stage("pretraining", steps(profile, 0.7), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.2), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 0.8), 5e-4, 5e-4, 1, text_only=0.2, recipe=recipe),
+        Stage("instruction", steps(profile, 0.8), 5e-4, 5e-4, 1, text_only=0.2, recipe=recipe, aside=0.25),
     )
 
 
@@ -56,8 +57,8 @@ def speech_text_stage(name: str, profile: Profile) -> Stage:
     """The stage "asr" or "tts". What is to be spoken is never hidden from a model that is to speak it."""
     alone = replace(profile.moshi, heard=0.0)
     if name == "asr":
-        return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 1, recipe=alone, ahead=-BEHIND)
-    return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 2, recipe=replace(alone, forgotten=0.0), ahead=AHEAD)
+        return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 1, recipe=alone)
+    return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 2, recipe=replace(alone, forgotten=0.0))
 
 
 def steps(profile: Profile, share: float) -> int:
@@ -84,6 +85,8 @@ def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, 
         text = pack(documents(profile.megabytes, seed), tokenizer)
     student = new_student(moshi, device)
     for stage in stages(profile):
+        if stage.name == "posttraining":
+            hear_as_spoken(moshi)
         task = StageTask(student, source(stage), stage, device, text)
         train(task, folder / stage.name, stage.steps, seed, factor=stage.factor)
         trained = keep_with_tokenizer(for_moshi_alone(moshi), tokenizer, folder / stage.name)
