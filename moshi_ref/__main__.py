@@ -103,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--world", choices=tuple(WORLDS), help="with recogniser: whose words it learns; default: small")
     p.add_argument("--no-text", action="store_true", help="with stages: no Helium, no steps on text alone")
     p.add_argument("--both", action="store_true", help="with stages: learn to predict the user's codes too")
+    p.add_argument("--bfloat16", action="store_true",
+                   help="with stages, asr, tts: products in bfloat16 on a CPU too, if it has instructions for that")
 
     p = command("finetune", run_finetune, "Train a Moshi on recorded conversations.", None)
     p.add_argument("conversations", type=Path, help="a folder of stereo WAVs with a JSON each, or a manifest")
@@ -233,6 +235,8 @@ def run_train(args: argparse.Namespace) -> None:
         if args.model != "stages":
             raise ValueError("--no-text and --both are for the stages; write: train stages")
         run += "-no-text" * args.no_text + "-both" * args.both
+    if args.bfloat16 and args.model not in ("stages", "asr", "tts"):
+        raise ValueError("--bfloat16 is for the stages, asr and tts; write: train stages --bfloat16")
     folder = args.out or Path("runs") / run
     if args.variant is not None:
         train_variant(args.variant, profile, folder, args.seed, args.human)
@@ -244,7 +248,8 @@ def run_train(args: argparse.Namespace) -> None:
         train_recogniser(name, folder, args.seed, args.world or "small")
     elif args.model in ("asr", "tts"):
         moshi, tokenizer, codec = load_moshi(args.moshi), load_tokenizer(args.moshi), args.mimi or mimi_of(args.moshi)
-        train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(codec), moshi, tokenizer)
+        train_speech_text(args.model, profile, folder, args.seed, args.human, load_mimi(codec), moshi, tokenizer,
+                          args.bfloat16)  # fmt: skip
         keep_codec(codec, folder)
     else:
         codec = args.mimi or MIMI
@@ -253,7 +258,7 @@ def run_train(args: argparse.Namespace) -> None:
             recipes.train_moshi(profile, folder, args.seed, args.human, mimi, helium, tokenizer)
         else:
             read = None if args.no_text else helium
-            train_stages(profile, folder, args.seed, args.human, mimi, read, tokenizer, args.both)
+            train_stages(profile, folder, args.seed, args.human, mimi, read, tokenizer, args.both, args.bfloat16)
         keep_codec(codec, folder)
     print(folder)
     leave()

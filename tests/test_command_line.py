@@ -219,6 +219,7 @@ def test_a_model_with_a_codec_beside_it_is_used_with_that_one(models, sound, tmp
         (("finetune", ".", "--lora", 0), "rank"),
         (("train", "moshi", "--both"), "train stages"),
         (("train", "mimi", "--no-text"), "train stages"),
+        (("train", "mimi", "--bfloat16"), "train stages"),
     ],
 )
 def test_wrong_wishes_to_the_newer_commands_are_refused(arguments, part, models, sound, tmp_path, monkeypatch, capsys):
@@ -441,7 +442,8 @@ def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkey
     save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
     tokenizer.save(workplace / "helium" / "tokenizer.model")
     given, smoke = ("--mimi", workplace / "mimi"), ("--profile", "smoke")
-    assert run("train", "stages", *smoke, *given, "--helium", workplace / "helium", "--both") == 0
+    assert run("train", "stages", *smoke, *given, "--helium", workplace / "helium", "--both",
+               "--bfloat16") == 0  # fmt: skip
     folder = Path("runs") / "stages-smoke-both"
     assert capsys.readouterr().out == f"{folder}\n"
     moshi = load_moshi(folder)

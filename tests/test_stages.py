@@ -182,6 +182,21 @@ def test_a_stage_resumes_bit_for_bit(tmp_path):
     assert_equal(resumed, whole)
 
 
+def test_products_in_bfloat16_are_nearly_the_same():
+    losses = {}
+    for bfloat16 in (False, True):
+        torch.manual_seed(1)
+        task = StageTask(new_student(Moshi(small_moshi().config), CPU), random_dialogue, STAGE, CPU, TEXT, bfloat16)
+        for step in range(2):  # a dialogue, and text
+            torch.manual_seed(step)
+            found = task.losses(step, random.Random(step))
+            assert all(value.dtype == torch.float32 for name, value in found.items() if name != "words_right")
+            losses[bfloat16, step] = found["loss"].item()
+            found["loss"].backward()
+    for step in range(2):
+        assert 0 < abs(losses[True, step] - losses[False, step]) < 0.02 * losses[False, step]
+
+
 def test_a_fixed_rate_stays():
     assert [constant(step, 100, 4) for step in (0, 1, 3, 4, 99)] == [0.25, 0.5, 1, 1, 1]
     assert constant(0, 10, 0) == 1

@@ -53,7 +53,7 @@ class LanguageRecipe:
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Mean of the cross-entropy of logits (..., V) against targets (...), weighted by weights (...); 0 where nothing
     has a weight. With several processes, the mean of what they return is the mean over all of their rows."""
-    losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    losses = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), reduction="none")
     return (losses * weights.flatten()).sum() / mean(weights.sum()).clamp(min=1e-9)
 
 

@@ -96,11 +96,13 @@ def hear_as_spoken(moshi: Moshi) -> None:
 
 class StageTask:
     """What `training.loop.train` needs for a stage. `draw` gives a random dialogue; `text` (N,) is for the steps on
-    text alone, of which there are none if it is left out. The student has the stage's acoustic delay from now on."""
+    text alone, of which there are none if it is left out. Products are made in bfloat16 on a GPU, and elsewhere if
+    `bfloat16`. The student has the stage's acoustic delay from now on."""
 
     def __init__(self, student: Student, draw: Callable[[random.Random], Dialogue], stage: Stage,
-                 device: torch.device, text: Tensor | None = None):
+                 device: torch.device, text: Tensor | None = None, bfloat16: bool = False):
         self.modules, self.draw, self.device, self.text = student, draw, device, text
+        self.bfloat16 = bfloat16 or device.type == "cuda"
         self.recipe = stage.recipe
         self.text_only = 0.0 if text is None else stage.text_only
         rates = {"words": stage.temporal, "temporal": stage.temporal}
@@ -120,10 +122,10 @@ class StageTask:
         return torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=self.device.type != "mps")
 
     def losses(self, step: int, rng: random.Random) -> dict[str, Tensor]:
-        """The losses of one batch; see `training.loop.Task`. In bfloat16 on a GPU, as in `text.py`."""
+        """The losses of one batch; see `training.loop.Task`."""
         reading = chosen_evenly(step, self.text_only)
         self.optimizer.chosen = "text" if reading else "dialogues"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.read(rng) if reading else self.listen(rng)
 
     def read(self, rng: random.Random) -> dict[str, Tensor]:

@@ -46,8 +46,8 @@ def stages(profile: Profile) -> tuple[Stage, ...]:
     """The four stages of a Moshi that converses."""
     recipe, alone = profile.moshi, replace(profile.moshi, heard=0.0)  # alone, there is nobody to be heard
     return (
-        Stage("pretraining", steps(profile, 0.7), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
-        Stage("posttraining", steps(profile, 0.2), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
+        Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
+        Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("instruction", steps(profile, 0.8), 5e-4, 5e-4, 1, text_only=0.2, recipe=recipe, aside=0.25),
     )
@@ -67,12 +67,13 @@ def steps(profile: Profile, share: float) -> int:
 
 
 def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi, helium: Helium | None,
-                 tokenizer: TextTokenizer, both: bool = False) -> Moshi:
+                 tokenizer: TextTokenizer, both: bool = False, bfloat16: bool = False) -> Moshi:
     """Train the tiny Moshi into `folder`, stage after stage, on the codes of `mimi`; the model after each stage is kept
     in a folder of its own below it.
 
     helium: what it starts from. None leaves out all that comes from text alone: this start, and the steps on text.
     both: predict the user's codes too, as the paper does; what is kept predicts Moshi's alone.
+    bfloat16: make products in it on a CPU too. A third faster on processors that have instructions for it.
     """
     device = pick_device()
     print(f"training Moshi in stages on {device}", file=sys.stderr)
@@ -87,20 +88,20 @@ def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, 
     for stage in stages(profile):
         if stage.name == "posttraining":
             hear_as_spoken(moshi)
-        task = StageTask(student, source(stage), stage, device, text)
+        task = StageTask(student, source(stage), stage, device, text, bfloat16)
         train(task, folder / stage.name, stage.steps, seed, factor=stage.factor)
         trained = keep_with_tokenizer(for_moshi_alone(moshi), tokenizer, folder / stage.name)
     return keep_with_tokenizer(trained, tokenizer, folder)
 
 
 def train_speech_text(name: str, profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi,
-                      moshi: Moshi, tokenizer: TextTokenizer) -> Moshi:
+                      moshi: Moshi, tokenizer: TextTokenizer, bfloat16: bool = False) -> Moshi:
     """Make a recogniser ("asr") or a voice ("tts") of a trained Moshi, into `folder`."""
     device = pick_device()
     print(f"training {name} on {device}", file=sys.stderr)
     stage = speech_text_stage(name, profile)
     draw = sources(profile, seed, human, mimi.to(device), tokenizer)(stage)
     torch.manual_seed(seed)
-    task = StageTask(new_student(moshi, device), draw, stage, device)
+    task = StageTask(new_student(moshi, device), draw, stage, device, bfloat16=bfloat16)
     train(task, folder, stage.steps, seed, factor=stage.factor)
     return keep_with_tokenizer(moshi, tokenizer, folder)
