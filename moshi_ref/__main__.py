@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from .audio import check_folder, read_audio, sound_format, writing
 from .checkpoints import CHECKPOINTS, load_helium, load_mimi, load_moshi, load_tokenizer, mimi_of, save
-from .evaluation import codec_report, duplex, text_report
+from .evaluation import codec_report, speech_text, spoken_world, text_report
 from .mimi import Mimi
 from .moshi import MoshiStream
 from .rq_transformer import Sampling
@@ -30,6 +30,8 @@ from .training.recogniser import WORLDS, train_recogniser
 from .training.stages import train_speech_text, train_stages
 
 MIMI = CHECKPOINTS / "mimi-tiny"
+EVALUATIONS = {"moshi": spoken_world.run, "speech-text": speech_text.run, "mimi": codec_report.run,
+               "helium": text_report.run}  # fmt: skip
 SECOND = 25 * 1920 // 2  # samples in a second; long sounds go through the codec ten seconds at a time
 
 
@@ -117,11 +119,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seconds", type=float, default=8.0, help="length of the windows that are drawn")
     p.add_argument("--seed", type=int, default=0)
 
-    p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, or measure what Mimi loses.", None)
-    p.add_argument("model", nargs="?", choices=("moshi", "mimi", "helium"), default="moshi", help="default: moshi")
+    p = command("evaluate", run_evaluate, "Ask Moshi or Helium held-out questions, let Moshi write down and read "
+                "aloud, or measure what Mimi loses.", None)  # fmt: skip
+    p.add_argument("model", nargs="?", choices=tuple(EVALUATIONS), default="moshi", help="default: moshi")
     p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="folder of the text model")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    p.add_argument("--recogniser", type=Path, default=CHECKPOINTS / "recogniser-tiny", help="who judges Moshi's voice")
     p.add_argument("--trials", type=int, default=200, help="questions or sounds in each row")
+    p.add_argument("--minutes", type=int, default=10, help="with moshi: of silence, and of noise")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
     p.add_argument("--wav", type=Path, help="with mimi: measure only the quality of this recording of yours")
@@ -282,17 +287,15 @@ def run_finetune(args: argparse.Namespace) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
+    if args.trials < 1 or args.minutes < 1:
+        raise ValueError(f"expected at least 1 trial and 1 minute, got {args.trials} and {args.minutes}")
+    if args.wav is not None and args.model != "mimi":
+        raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
     if args.json is not None:
         check_folder(args.json)  # before the work, not after it
     if args.model == "mimi":
         args.mimi = args.mimi or MIMI
-        codec_report.run(args)
-    elif args.wav is not None:
-        raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
-    elif args.model == "helium":
-        text_report.run(args, pick_device())
-    else:
-        duplex.run(args)
+    EVALUATIONS[args.model](args)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from moshi_ref.checkpoints import load_helium, load_mimi, load_moshi, load_token
 from moshi_ref.corpus.conversations import Conversation, write_conversation
 from moshi_ref.corpus.spoken import spoken
 from moshi_ref.corpus.utterances import utterances
-from moshi_ref.evaluation import codec_report, duplex
+from moshi_ref.evaluation import codec_report
 from moshi_ref.evaluation.recogniser import Recogniser, RecogniserConfig, load_recogniser
 from moshi_ref.helium import Helium, HeliumConfig
 from moshi_ref.inner_monologue import Word
@@ -473,19 +473,6 @@ def test_train_recogniser_of_the_spoken_world(workplace, capsys):
     assert "write: train recogniser --world spoken" in capsys.readouterr().err
 
 
-def test_evaluate(models, tmp_path, monkeypatch, capsys):
-    """One question of each kind, and a second of silence in place of the minute."""
-    monkeypatch.setattr(duplex, "AFTER", 0.2)
-    monkeypatch.setattr(duplex, "silence", lambda *_: duplex.share(1, 1))
-    options = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--json", tmp_path / "results.json")
-    assert run("evaluate", "--trials", 1, *options) == 0
-    results, table = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
-    rows = [name for name, row in results.items() if "in_time" in row]
-    assert len(rows) == 5 and all(results[name]["text"]["n"] == 1 for name in rows)
-    assert all(name in table for name in rows)
-    assert results["a minute of silence"]["n"] == 1 and "voice" in results
-
-
 def test_evaluate_mimi(models, tmp_path, monkeypatch, capsys):
     """One sound of each kind, few syllables and digits: every part is there, on paper and in the file."""
     few = functools.partial(codec_report.spoken_syllables, speakers=1, repetitions=2)
@@ -517,7 +504,10 @@ def test_evaluate_mimi_on_a_recording(models, tmp_path, capsys):
     [
         (("--wav", "tone.wav"), "evaluate mimi --wav"),
         (("mimi", "--wav", "nowhere.wav"), "nowhere.wav"),
-        (("mimi", "--trials", 0), "--trials"),
+        (("mimi", "--trials", 0), "1 trial"),
+        (("--minutes", 0), "1 minute"),
+        (("speech-text", "--moshi", "nowhere"), "nowhere"),
+        (("--recogniser", "nowhere"), "nowhere"),
         (("mimi", "--json", "nowhere/results.json"), "nowhere"),
         (("mimi", "--mimi", "nowhere"), "nowhere"),
     ],

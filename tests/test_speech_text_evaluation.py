@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from conftest import tiny_mimi
 from test_checkpoints import small_moshi
 
+from moshi_ref.__main__ import main
 from moshi_ref.checkpoints import save
 from moshi_ref.corpus.small_world import Exchange
 from moshi_ref.corpus.utterances import Utterance
@@ -20,7 +20,7 @@ from moshi_ref.evaluation import speech_text as module
 from moshi_ref.evaluation.duplex import share
 from moshi_ref.evaluation.judges import as_heard
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig
-from moshi_ref.evaluation.speech_text import after_silence, in_time, main, recognition, synthesis, texts_for, utterances
+from moshi_ref.evaluation.speech_text import after_silence, in_time, recognition, synthesis, texts_for, utterances
 from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
 
@@ -113,25 +113,13 @@ def models(tmp_path, tokenizer):
     return tmp_path
 
 
-def command(monkeypatch, *options) -> None:
-    monkeypatch.setattr(sys, "argv", ["speech_text", *map(str, options)])
-    main()
-
-
-def test_the_command(models, monkeypatch, capsys):
+def test_the_command(models, capsys):
     """Both tables of a random model, one utterance of each kind."""
-    given = ("--asr", models / "moshi", "--tts", models / "moshi", "--recogniser", models / "judge", "--trials", 1)
-    command(monkeypatch, *given, "--json", models / "errors.json")
+    given = ("--moshi", models / "moshi", "--recogniser", models / "judge", "--json", models / "errors.json")
+    assert main(["evaluate", "speech-text", "--trials", "1", *map(str, given)]) == 0
     table = json.loads((models / "errors.json").read_text())
     assert list(table["recognition"]) == ["readings", "questions"]
     assert list(table["synthesis"]) == ["spoken by the model", "originals", "originals through the codec"]
     assert all(row["words"] > 0 for part in table.values() for row in part.values())
     printed = capsys.readouterr().out
     assert all(kind in printed for part in table.values() for kind in part)
-
-
-@pytest.mark.parametrize("wrong", [[], ["--asr", "/no/model"], ["--tts", "/no/model", "--trials", 0]])
-def test_bad_input_is_refused(wrong, monkeypatch, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        command(monkeypatch, *wrong)
-    assert "error: " in capsys.readouterr().err

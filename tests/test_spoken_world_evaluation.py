@@ -1,7 +1,6 @@
 """The table of the spoken world: whose questions, which answers count, whose voice is judged, and the command."""
 
 import json
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from conftest import tiny_mimi
 from test_checkpoints import small_moshi
 
+from moshi_ref.__main__ import main
 from moshi_ref.checkpoints import save
 from moshi_ref.corpus.facts import FACTS
 from moshi_ref.corpus.scripts import SPOKEN, UNSPOKEN, spoken_pairs, unspoken_pairs, written
@@ -19,7 +19,7 @@ from moshi_ref.corpus.voices import TEST_VARIANTS
 from moshi_ref.evaluation import full_duplex, spoken_world
 from moshi_ref.evaluation.duplex import Answer, score, share
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig
-from moshi_ref.evaluation.spoken_world import human, main, questions, voice
+from moshi_ref.evaluation.spoken_world import human, questions, voice
 from moshi_ref.mimi import Mimi
 
 COUNT = 3
@@ -111,11 +111,6 @@ def models(tmp_path, tokenizer):
     return ["--moshi", tmp_path / "moshi", "--recogniser", tmp_path / "judge"]
 
 
-def command(monkeypatch, *options) -> None:
-    monkeypatch.setattr(sys, "argv", ["spoken_world", *map(str, options)])
-    main()
-
-
 def test_the_command(models, tmp_path, monkeypatch, capsys):
     """A question of two rows and of each disturbance to a random model; what it answers is nonsense, and that is what
     the table says."""
@@ -124,18 +119,10 @@ def test_the_command(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spoken_world, "questions", lambda *_: {name: two[name] for name in list(two)[:2]})
     monkeypatch.setattr(full_duplex, "AFTER", 0.2)
     monkeypatch.setattr(spoken_world, "quiet", lambda *_: {"silence": share(1, 1) | {"words": 0}})
-    command(monkeypatch, *models, "--trials", 1, "--json", tmp_path / "table.json")
+    assert main(["evaluate", *map(str, models), "--trials", "1", "--json", str(tmp_path / "table.json")]) == 0
     table, printed = json.loads((tmp_path / "table.json").read_text()), capsys.readouterr().out
     assert len(table) == 2 + 3 and all(name in printed for name in table)
     assert table["sum, known"]["text"] == share(0, 1) and table["quiet minutes"]["silence"]["share"] == 1
     assert list(table["full duplex"]) == ["interruption", "back-channel", "barge-in"]
     assert all(row["conversations"] == 1 for row in table["full duplex"].values())
     assert table["voice"]["judged"]["of"] == 1
-
-
-@pytest.mark.parametrize("wrong", [["--trials", 0], ["--minutes", 0], ["--json", "/no/folder/here.json"],
-                                   ["--moshi", "/no/model"]])  # fmt: skip
-def test_bad_input_is_refused_at_once(models, wrong, monkeypatch, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        command(monkeypatch, *models, *wrong)
-    assert "error: " in capsys.readouterr().err

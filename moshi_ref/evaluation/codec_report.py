@@ -146,8 +146,6 @@ def discriminability(mimi: Mimi, seed: int) -> dict:
 
 def run(args: argparse.Namespace) -> None:
     """The command `evaluate mimi`: print the tables, and write JSON if asked to."""
-    if args.trials < 1:
-        raise ValueError(f"expected --trials of at least 1, got {args.trials}")
     mimi = load_mimi(args.mimi)
     if mimi.config.sample_rate != SAMPLE_RATE:
         raise ValueError(f"the measures are for {SAMPLE_RATE} Hz, but {args.mimi} takes {mimi.config.sample_rate} Hz")

@@ -5,32 +5,22 @@ greedy text, as it does live. An answer is right if the words of its text stream
 ones, from the first frame to the last.
 """
 
-import argparse
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ..audio import writing
-from ..checkpoints import load_mimi, load_moshi, load_tokenizer, mimi_of
-from ..corpus.fsdd import load_digits
-from ..corpus.small_world import TOPICS, exchange, held_out_pairs, known_pairs
-from ..corpus.utterances import Utterance, human_utterance, render_moshi, render_user
-from ..corpus.voices import moshi_voice, user_voice
+from ..corpus.utterances import Utterance
 from ..inner_monologue import Word, tokens_to_words
 from ..mimi import Mimi
 from ..moshi import Moshi, MoshiStream
 from ..rq_transformer import Sampling
 from ..tokenizer import TextTokenizer
 from .intervals import wilson
-from .judges import agreement, hears
-from .recogniser import load_recogniser
 
 BEFORE, AFTER = (0.5, 1.5), 4.5  # seconds of silence around a question
 LOUD = 10 ** (-45 / 20)  # a frame of Moshi's louder than this is speech
@@ -62,29 +52,6 @@ def question(utterance: Utterance, rng: random.Random) -> Question:
     before = round(rng.uniform(*BEFORE) * 24_000)
     wav = F.pad(utterance.wav, (before, round(AFTER * 24_000)))
     return Question(wav, (before + len(utterance.wav)) / 24_000, utterance.exchange.answer)
-
-
-def synthetic(topic: str, pairs: Sequence[tuple[int, int]], count: int, seed: int) -> list[Question]:
-    """Questions on a topic about random ones of the pairs, in voices that training has not heard."""
-    rng = random.Random(f"{seed}/{topic}")
-    return [
-        question(render_user(exchange(topic, *rng.choice(pairs)), user_voice(rng, "test"), rng), rng)
-        for _ in range(count)
-    ]
-
-
-def human(folder: Path, count: int, seed: int) -> list[Question]:
-    """Two digits by one human speaker, from recordings that are only in the test set."""
-    rng, recordings = random.Random(f"{seed}/human"), {}
-    for recording in load_digits(folder, "test"):
-        recordings.setdefault((recording.speaker, recording.digit), []).append(recording)
-    speakers, pairs = sorted({speaker for speaker, _ in recordings}), known_pairs("digits")
-    questions = []
-    for _ in range(count):
-        speaker, pair = rng.choice(speakers), rng.choice(pairs)
-        first, second = (rng.choice(recordings[speaker, digit]) for digit in pair)
-        questions.append(question(human_utterance(first, second, rng), rng))
-    return questions
 
 
 @torch.inference_mode()
@@ -143,60 +110,6 @@ def score(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
         right = sum((w[0] == g[0]) + (w[2] == g[2]) for w, g in wanted)
         row["operands"] = share(right, 2 * n)
     return row
-
-
-@torch.inference_mode()
-def judged(answers: Sequence[Answer], mimi: Mimi, recogniser, seed: int) -> dict:
-    """Does the voice say what the text says? Two judges, beside their score on the synthesizer's originals of
-    the same sentences, and on these originals after a passage through the codec; see `judges`."""
-    sentences = {exchange(t, a, b).answer: exchange(t, a, b) for t in TOPICS for a, b in
-                 known_pairs(t) + held_out_pairs(t)}  # fmt: skip
-    said = [(spoken_part(a), a.text) for a in answers if a.text in sentences]
-    rng = random.Random(seed)
-    originals = [(F.pad(render_moshi(sentences[text], moshi_voice(rng)).wav, (4800, 4800)), text) for _, text in said]
-    coded = [(mimi(wav[None, None])[0, 0], text) for wav, text in originals]
-    return {
-        f"{name}, {kind}": share(*agreement(judge, items))
-        for name, judge in (("recogniser", recogniser.transcribe), ("pocketsphinx", hears))
-        for kind, items in (("answers", said), ("originals", originals), ("originals through the codec", coded))
-    }
-
-
-def silence(moshi: Moshi, mimi: Mimi, tokenizer: TextTokenizer, count: int, seed: int) -> dict:
-    """In how many of `count` conversations does Moshi stay silent through a minute of silence?"""
-    answers = ask(moshi, mimi, tokenizer, [Question(torch.zeros(60 * 24_000), 0.0, "")] * count, seed)
-    return share(sum(a.text == "" and a.onset is None for a in answers), count)
-
-
-def run(args: argparse.Namespace) -> None:
-    """The command `evaluate`: print a table, and write JSON if asked to."""
-    moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
-    mimi = load_mimi(args.mimi or mimi_of(args.moshi))
-    recogniser, n = load_recogniser(args.moshi.parent / "recogniser-tiny"), args.trials
-    rows = {
-        "repeat, held-out pairs": synthetic("repeat", held_out_pairs("repeat"), n, args.seed),
-        "compare, held-out pairs": synthetic("compare", held_out_pairs("compare"), n, args.seed),
-        "sum, known pairs": synthetic("sum", known_pairs("sum"), n, args.seed),
-        "sum, held-out pairs": synthetic("sum", held_out_pairs("sum"), n, args.seed),
-        "digits, known pairs": synthetic("digits", known_pairs("digits"), n, args.seed),
-    }
-    if args.human is not None:
-        rows["human digits, known pairs"] = human(args.human, n, args.seed)
-    results, everything = {}, []
-    for name, questions in rows.items():
-        answers = ask(moshi, mimi, tokenizer, questions, args.seed)
-        everything += answers
-        results[name] = score(questions, answers)
-        print(line(name, results[name]), flush=True)
-    results["a minute of silence"] = silence(moshi, mimi, tokenizer, min(n, 20), args.seed)
-    print("a minute of silence, stayed silent:", results["a minute of silence"])
-    some = random.Random(args.seed).sample(everything, min(n, len(everything)))
-    results["voice"] = judged(some, mimi, recogniser, args.seed)
-    for name, value in results["voice"].items():
-        print(f"{name:44}", value)
-    if args.json is not None:
-        with writing(args.json) as part:
-            part.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def line(name: str, row: dict) -> str:

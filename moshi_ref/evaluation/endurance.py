@@ -20,13 +20,13 @@ from tqdm import tqdm
 
 from ..audio import check_folder, writing
 from ..checkpoints import load_tokenizer
-from ..corpus.small_world import known_pairs
 from ..inner_monologue import tokens_to_words
 from ..moshi import MoshiStream
 from ..rq_transformer import Sampling
 from ..tokenizer import TextTokenizer
-from .duplex import Question, synthetic
+from .duplex import Question
 from .latency import WARM_UP, add_models, load_models, milliseconds, now
+from .spoken_world import synthetic
 
 HOUR = 45_000  # frames
 PAUSE_SECONDS = 10  # of silence, and of noise
@@ -123,7 +123,7 @@ def main() -> None:
         stream = MoshiStream(moshi, mimi, args.seed, text=Sampling(0.0, 1))
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    questions = synthetic("sum", known_pairs("sum"), 20, args.seed)
+    questions = synthetic("sum", "train", 20, args.seed)
     found = endure(stream, tokenizer, questions, args.frames, args.seed)
     result = report(found, round(60 * mimi.config.frame_rate))
     print(json.dumps(result, indent=1))

@@ -1,6 +1,6 @@
-"""How many words a recogniser made of Moshi gets wrong, and how many a voice made of Moshi spoils.
+"""How many words Moshi gets wrong when it writes down what is said, and how many it spoils when it reads aloud.
 
-    python -m moshi_ref.evaluation.speech_text --asr runs/asr-cpu --tts runs/tts-cpu --json errors.json
+    python -m moshi_ref evaluate speech-text --moshi FOLDER --trials 200 --json errors.json
 
     recognition   readings and held-out questions in held-out voices, and digits by people, are written down
                   (`speech_text.transcribe`). Counted are word errors, and how many of the right words come within one
@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from ..audio import check_folder, writing
-from ..checkpoints import CHECKPOINTS, load_mimi, load_moshi, load_tokenizer, mimi_of
+from ..audio import writing
+from ..checkpoints import load_mimi, load_moshi, load_tokenizer, mimi_of
 from ..corpus.dialogues import later
 from ..corpus.human import HumanUtterances
 from ..corpus.scripts import TOPICS, draw_script, plain, reading
@@ -134,48 +134,18 @@ def models(folder: Path, mimi: Path | None) -> tuple[Moshi, Mimi, TextTokenizer]
     return load_moshi(folder), load_mimi(mimi or mimi_of(folder)), load_tokenizer(folder)
 
 
-def evaluate(args: argparse.Namespace) -> dict:
-    """Both tables, as far as there are models for them, printed as they come."""
+def run(args: argparse.Namespace) -> None:
+    """The command `evaluate speech-text`: both tables, printed as they come, and written as JSON if asked to."""
     torch.set_num_threads(1)  # the operations of one frame are too small to be shared between cores
-    results = {}
-    if args.asr is not None:
-        model, mimi, tokenizer = models(args.asr, args.mimi)
-        results["recognition"] = {}
-        for kind, said in utterances(args.trials, args.seed, args.human).items():
-            row = results["recognition"][kind] = recognition(said, written_down(model, mimi, tokenizer, said))
-            print(f"recognition, {kind:28}", row, flush=True)
-    if args.tts is not None:
-        judge = load_recogniser(args.recogniser)
-        results["synthesis"] = synthesis(*models(args.tts, args.mimi), judge, args.trials, args.seed)
-        for kind, row in results["synthesis"].items():
-            print(f"synthesis,   {kind:28}", row)
-    return results
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.speech_text",
-                                     description=__doc__.split("\n")[0])  # fmt: skip
-    parser.add_argument("--asr", type=Path, help="folder of a model that `train asr` has made")
-    parser.add_argument("--tts", type=Path, help="folder of a model that `train tts` has made")
-    parser.add_argument("--mimi", type=Path, help="folder of the codec; default: the one that the models come with")
-    parser.add_argument("--recogniser", type=Path, default=CHECKPOINTS / "recogniser-tiny", help="folder of the judge")
-    parser.add_argument("--trials", type=int, default=100, help="utterances of each kind")
-    parser.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human speakers")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="file to write the results to")
-    args = parser.parse_args()
-    if args.trials < 1 or (args.asr is None and args.tts is None):
-        parser.error(f"expected --asr or --tts or both, and at least 1 trial; got {args.trials} trials")
-    try:
-        if args.json is not None:
-            check_folder(args.json)  # before the work, not after it
-        results = evaluate(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
+    mimi, judge = load_mimi(args.mimi or mimi_of(args.moshi)), load_recogniser(args.recogniser)
+    results = {"recognition": {}}
+    for kind, said in utterances(args.trials, args.seed, args.human).items():
+        row = results["recognition"][kind] = recognition(said, written_down(moshi, mimi, tokenizer, said))
+        print(f"recognition, {kind:28}", row, flush=True)
+    results["synthesis"] = synthesis(moshi, mimi, tokenizer, judge, args.trials, args.seed)
+    for kind, row in results["synthesis"].items():
+        print(f"synthesis,   {kind:28}", row)
     if args.json is not None:
         with writing(args.json) as part:
             part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

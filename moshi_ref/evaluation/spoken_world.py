@@ -1,6 +1,6 @@
 """What a Moshi of the spoken world hears, knows, says aloud, and when: the table of its evaluation.
 
-    python -m moshi_ref.evaluation.spoken_world --moshi FOLDER --trials 200 --json table.json
+    python -m moshi_ref evaluate --trials 200 --human PATH --json table.json
 
 Users have voices that were never in training. Everything streams, and text is greedy. An answer is right if the text
 of the whole conversation is exactly the *written* answer of the script (`corpus.scripts`), letter by letter, with its
@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..audio import check_folder, writing
-from ..checkpoints import CHECKPOINTS, load_mimi, load_moshi, load_tokenizer, mimi_of
+from ..audio import writing
+from ..checkpoints import load_mimi, load_moshi, load_tokenizer, mimi_of
 from ..corpus.human import HumanUtterances
 from ..corpus.scripts import script, unspoken
 from ..corpus.small_world import Exchange
@@ -115,10 +115,10 @@ def percent(row: dict) -> str:
     return f"{100 * row['share']:5.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]  n {row['n']}"
 
 
-def evaluate(args: argparse.Namespace) -> dict:
-    """The whole table, printed as it comes."""
-    moshi, mimi, judge = load_moshi(args.moshi), load_mimi(args.mimi), load_recogniser(args.recogniser)
-    answers_to = asker(moshi, mimi, load_tokenizer(args.moshi), args.seed)
+def run(args: argparse.Namespace) -> None:
+    """The command `evaluate`: the whole table, printed as it comes, and written as JSON if asked to."""
+    moshi, mimi = load_moshi(args.moshi), load_mimi(args.mimi or mimi_of(args.moshi))
+    judge, answers_to = load_recogniser(args.recogniser), asker(moshi, mimi, load_tokenizer(args.moshi), args.seed)
     results, everything = {}, []
     for name, asked in questions(args.trials, args.seed, args.human).items():
         answers = answers_to(asked)
@@ -133,34 +133,6 @@ def evaluate(args: argparse.Namespace) -> dict:
         for kind, row in results[name].items():
             more = {key: value for key, value in row.items() if key not in ("right", "n", "share", "low", "high")}
             print(f"{name}, {kind:28}", percent(row) if "share" in row else "", more or "", flush=True)
-    return results
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m moshi_ref.evaluation.spoken_world",
-                                     description=__doc__.split("\n")[0])  # fmt: skip
-    parser.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
-    parser.add_argument("--mimi", type=Path, help="folder of the codec; default: the one that the model comes with")
-    parser.add_argument("--recogniser", type=Path, default=CHECKPOINTS / "recogniser-tiny", help="folder of the judge")
-    parser.add_argument("--trials", type=int, default=200, help="questions in each row")
-    parser.add_argument("--minutes", type=int, default=10, help="of silence, and of noise")
-    parser.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="file to write the results to")
-    args = parser.parse_args()
-    if args.trials < 1 or args.minutes < 1:
-        parser.error(f"expected at least 1 trial and 1 minute, got {args.trials} and {args.minutes}")
-    args.mimi = args.mimi or mimi_of(args.moshi)
-    try:
-        if args.json is not None:
-            check_folder(args.json)  # before the work, not after it
-        results = evaluate(args)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     if args.json is not None:
         with writing(args.json) as part:
             part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-import torch
-
 from ..audio import writing
 from ..checkpoints import load_helium, load_tokenizer
 from ..corpus.documents import documents
 from ..helium import Helium
 from ..tokenizer import TextTokenizer
+from ..training.distribution import pick_device
 from .likelihood import BitsPerByte, bits_per_byte, likelihoods, uniform_bits_per_byte, unigram_bits_per_byte
 from .multiple_choice import Accuracy, Question, evaluate, exact_match
 from .text_benchmarks import benchmarks
@@ -61,8 +60,9 @@ def known(helium: Helium, tokenizer: TextTokenizer, questions: Sequence[Question
     return Row(choice.raw, choice.normalised, exact)
 
 
-def run(args: argparse.Namespace, device: torch.device) -> None:
+def run(args: argparse.Namespace) -> None:
     """The command `evaluate helium`: print the tables, and write JSON if asked to."""
+    device = pick_device()
     helium, tokenizer = load_helium(args.helium).to(device).eval(), load_tokenizer(args.helium)
     bits = predicted(helium, tokenizer, NEW)
     for name, each in bits.items():
