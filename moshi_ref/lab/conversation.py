@@ -53,6 +53,13 @@ class Conversation:
         return torch.stack([self.moshi[row], self.user[row]])
 
 
+def join(*parts: Conversation) -> Conversation:
+    """Pieces of a conversation that followed each other, as one."""
+    wavs = [torch.cat([getattr(part, who) for part in parts], dim=-1) for who in ("user", "moshi")]
+    seconds = tuple(taken for part in parts for taken in part.seconds)
+    return Conversation(*wavs, torch.cat([part.columns for part in parts], dim=-1), seconds, parts[0].sample_rate)
+
+
 def to_frames(wav: Tensor, size: int, silence: int = 0) -> Tensor:
     """Sounds (B, T) -> (F, B, 1, size): `silence` samples follow, and what a whole frame still lacks."""
     padded = F.pad(wav, (0, silence + -(wav.shape[-1] + silence) % size))
