@@ -71,13 +71,15 @@ def parser() -> argparse.ArgumentParser:
 
     p = command("transcribe", run_transcribe, "Write down what is said in a sound, with the times of the words.", None)
     p.add_argument("sound", type=Path, help="WAV, FLAC, OGG or MP3, any rate")
-    p.add_argument("--model", type=Path, required=True, help="folder of a model that `train asr` has made")
+    p.add_argument("--model", type=Path, default=CHECKPOINTS / "moshi-tiny",
+                   help="folder of a Moshi of the stages, or of what `train asr` has made of it")  # fmt: skip
     p.add_argument("--json", type=Path, help="file to write: text, words with times, speed")
 
     p = command("speak", run_speak, "Speak a text.", None)
     p.add_argument("text", help="words, as the model has read them in training")
     p.add_argument("--out", type=Path, required=True, help="WAV to write")
-    p.add_argument("--model", type=Path, required=True, help="folder of a model that `train tts` has made")
+    p.add_argument("--model", type=Path, default=CHECKPOINTS / "moshi-tiny",
+                   help="folder of a Moshi of the stages, or of what `train tts` has made of it")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, help="of the sampling")
     p.add_argument("--temperature", type=float, default=SAMPLING.temperature, help="0 takes the likeliest sound")
 
