@@ -267,10 +267,13 @@ def world(tmp_path):
         (package / name).write_text(text)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "words.txt").write_text("one")
+    (tmp_path / "data" / "model").mkdir()
+    for name in ("weights.txt", "README.md"):
+        (tmp_path / "data" / "model" / name).write_text("one")
     cells = [
         new_markdown_cell("# title"),
         new_markdown_cell("not measured", metadata={"tags": ["measured"]}),
-        new_code_cell('%matplotlib inline\nfrom moshi_ref.lab.tool import late\nopen("data/words.txt")'),
+        new_code_cell('%matplotlib inline\nfrom moshi_ref.lab.tool import late\nopen("data/words.txt"), "data/model"'),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "00_a.ipynb")
     return tmp_path
@@ -285,18 +288,19 @@ def test_imports_are_followed(world):
 def test_the_fingerprint_sees_what_matters(world):
     notebook, package = world / "00_a.ipynb", world / "moshi_ref"
     seen = [fingerprint(notebook, package)]
-    for path in ("moshi_ref/base.py", "moshi_ref/other.py", "data/words.txt"):
+    for path in ("moshi_ref/base.py", "moshi_ref/other.py", "data/words.txt", "data/model/weights.txt"):
         (world / path).write_text("number = 3")
         seen.append(fingerprint(notebook, package))
     notebook.write_text(notebook.read_text().replace("# title", "# other title"))
     seen.append(fingerprint(notebook, package))
-    assert len(set(seen)) == 5
+    assert len(set(seen)) == 6
 
 
 def test_the_fingerprint_overlooks_the_rest(world):
     notebook, package = world / "00_a.ipynb", world / "moshi_ref"
     before = fingerprint(notebook, package)
     (package / "lab" / "aside.py").write_text("changed = True")
+    (world / "data" / "model" / "README.md").write_text("a better card")
     notebook.write_text(notebook.read_text().replace("not measured", "12 s"))
     assert fingerprint(notebook, package) == before
 

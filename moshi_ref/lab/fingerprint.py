@@ -78,9 +78,11 @@ def _files(name: tuple[str, ...], package: Path) -> Iterator[Path]:
 
 
 def data_files(code: str, root: Path) -> set[Path]:
-    """The files below data/ that strings in the code name, directly or by their folder."""
+    """The files below data/ that strings in the code name, directly or by their folder. In a folder the model's card
+    does not count: it tells people of the weights, and has to be named by whoever reads it."""
     found = set()
     for name in DATA.findall(code):
         place = root / name
-        found |= {place} if place.is_file() else {file for file in place.rglob("*") if file.is_file()}
+        inside = {file for file in place.rglob("*") if file.is_file() and file.suffix != ".md"}
+        found |= {place} if place.is_file() else inside
     return found
