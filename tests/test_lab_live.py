@@ -24,7 +24,6 @@ from moshi_ref.lab.exercises_13 import (
     stop_of,
 )
 from moshi_ref.lab.live import Headset, InPlace, lateness, live, talk_panel
-from moshi_ref.transformer import sample
 
 RATE, SIZE = 24_000, 1920
 
@@ -161,7 +160,7 @@ def test_what_is_right():
     assert ring_of(6, 4) == [4, 5, 2, 3] and ring_of(2, 4) == [0, 1, -1, -1]
     assert stop_of(torch.tensor([1, 0, 1, 0, 0, 0]).bool(), 1, 2) == 3
     logits, noise = torch.tensor([0.0, 2.0, 1.0]), torch.tensor([2.0, 0.1])
-    assert draw_of(logits, 1.0, 2, noise) == 2 == int(sample(logits, 1.0, 2, noise=noise))
+    assert draw_of(logits, 1.0, 2, noise) == 2
 
 
 def early(seconds, frame):
