@@ -67,7 +67,7 @@ def test_augmented_clips_are_as_long():
 
 def test_a_batch_is_encoded_like_each_alone(mimi):
     said = [fake_utterance(i) for i in range(5)]
-    clips = encode(mimi, said, seed=7, augmented=False, title="test", batch_size=3)
+    clips = encode(mimi, said, seed=7, augmented=False, title="test")  # batches of two
     for i, (clip, utterance) in enumerate(zip(clips, said, strict=True)):
         wav, start = pad(utterance, random.Random(f"7/{i}"), augmented=False)
         assert torch.equal(clip.codes.long(), mimi.encode(wav[None, None])[0])
