@@ -117,7 +117,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 @torch.inference_mode()
 def columns_are_faster() -> bool:
     """Are columns faster than rows for this processor and its library? Tried once, with two rows; nearly equal: yes."""
-    x, weights = torch.ones(2, 512), [in_parts(torch.ones(2048, 512)) for _ in range(4)]
+    x, weights = torch.ones(2, 512), [in_parts(pages((2048, 512), torch.float32).fill_(1.0)) for _ in range(4)]
     columns, fastest = x.t().expand(len(weights[0]), -1, -1), []
     for function in (lambda w: torch.bmm(w, columns), lambda w: torch.bmm(columns.mT, w.mT)):
         times = []

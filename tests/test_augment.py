@@ -8,8 +8,10 @@ import torch
 from moshi_ref.corpus.augment import (
     ECHO_DELAY,
     ECHO_SCALE,
+    NOISES,
     REFLECTED,
     REVERBERATION,
+    SPEECH,
     add_loud_noise,
     add_noise,
     change_gain,
@@ -141,3 +143,14 @@ def test_speed_changes_length_and_pitch_together():
         torch.testing.assert_close(wav[500:-500], expected[500:-500], atol=0.01, rtol=0)
     assert len(factors) > 5
     assert torch.equal(*(change_speed(tone(440), random.Random(5))[0] for _ in range(2)))
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_a_noise_without_end_is_as_loud_as_it_says(noise):
+    sound = noise.add(torch.zeros(48_000), random.Random(0))
+    level = 20 * torch.log10(sound.square().mean().sqrt() / SPEECH)
+    assert level.item() == pytest.approx(-noise.below, abs=0.2)
+    assert torch.equal(sound, noise.add(torch.zeros(48_000), random.Random(0)))
+    power = torch.fft.rfft(sound).abs().square()  # bins of half a hertz
+    low = (power[:2_000].sum() / power.sum()).item()  # below 1 kHz
+    assert low == pytest.approx(1 / 12, abs=0.02) if noise.white else low > 0.5

@@ -37,6 +37,14 @@ def test_silence_of_a_room_is_no_speech(mimi):
         assert there.start == pytest.approx(clip.start + BEFORE) and there.end == pytest.approx(clip.end + BEFORE)
 
 
+def test_a_noise_is_there_from_the_beginning_to_the_end(mimi):
+    plain, clips = encode(mimi, SAID, 7, False, "test"), encode(mimi, SAID, 7, False, "test", noise=1)
+    for quiet, noisy in zip(plain, clips, strict=True):
+        assert (quiet.noise, noisy.noise) == (0, 1) and noisy.words == quiet.words
+        differs = (quiet.codes != noisy.codes).any(0)
+        assert differs[:4].any() and differs[-4:].any()
+
+
 def test_an_echo_is_that_of_the_very_sound(mimi, monkeypatch):
     clips = encode(mimi, SAID, 7, False, "test")
     assert all(clip.echo is None for clip in encode_echoes(mimi, SAID, clips, 7, 0.0))
@@ -66,12 +74,13 @@ def test_an_echo_of_another_sound_is_refused(mimi):
 
 def test_clips_survive_on_disk(mimi, tmp_path):
     clips = encode_echoes(mimi, SAID, encode(mimi, SAID, 7, False, "test"), 7, 0.5)
+    clips = [replace(clip, noise=i % 3) for i, clip in enumerate(clips)]
     path = tmp_path / "new" / "clips.safetensors"
     save_clips(clips, path)
     assert list(path.parent.iterdir()) == [path]
     for clip, loaded in zip(clips, load_clips(path), strict=True):
         assert torch.equal(clip.codes, loaded.codes) and loaded.codes.dtype == torch.int16
-        assert (clip.echo is None) == (loaded.echo is None)
+        assert (clip.echo is None) == (loaded.echo is None) and clip.noise == loaded.noise
         assert clip.echo is None or torch.equal(clip.echo, loaded.echo)
         names = "words", "start", "end", "answer", "topic", "question", "speaker"
         assert all(getattr(clip, name) == getattr(loaded, name) for name in names)

@@ -8,6 +8,7 @@ from conftest import tiny_mimi
 from test_codec import fake_utterance
 
 from moshi_ref.corpus import dialogues as module
+from moshi_ref.corpus.augment import NOISES
 from moshi_ref.corpus.dialogues import (
     GAP,
     HEARING,
@@ -19,6 +20,7 @@ from moshi_ref.corpus.dialogues import (
     Dialogues,
     encode,
     encode_backgrounds,
+    encode_noises,
     fingerprint,
     hesitate,
     load_clips,
@@ -86,6 +88,14 @@ def test_clips_survive_on_disk(mimi, tmp_path):
         assert torch.equal(clip.codes, loaded.codes) and loaded.codes.dtype == torch.int16
         assert (clip.words, clip.start, clip.end) == (loaded.words, loaded.start, loaded.end)
         assert clip.answer == loaded.answer
+
+
+def test_noises_are_heard_from_the_first_frame_on(mimi):
+    noises = encode_noises(mimi, frames=5, count=2, seed=0)
+    assert noises.shape == (len(NOISES), 2, Q, 5) and noises.dtype == torch.int16
+    silence = mimi.encode(torch.zeros(1, 1, 5 * 1920))[0]
+    assert all((channel != silence).any(0).all() for channel in noises[0])
+    assert not torch.equal(noises[0, 0], noises[0, 1]) and torch.equal(noises, encode_noises(mimi, 5, 2, seed=0))
 
 
 def test_backgrounds_begin_with_digital_silence(mimi):

@@ -203,3 +203,25 @@ def test_every_kind_of_clip_is_needed(tokenizer):
             DuplexDialogues(QUESTIONS, ANSWERS, *lists, BACKGROUNDS, tokenizer, RATE)
     with pytest.raises(ValueError, match="render more answers"):
         DuplexDialogues(QUESTIONS, [], BACKCHANNELS, INTERRUPTIONS, BACKGROUNDS, tokenizer, RATE)
+
+
+def test_who_asks_in_noise_is_in_noise_all_the_time(tokenizer, only):
+    only("barge-in")
+    noisy = [replace(clip, codes=clip.codes + 1_000, noise=2) for clip in QUESTIONS[:2]]
+    noises = torch.tensor([[21, 22], [23, 24]], dtype=torch.int16)[..., None, None].expand(2, 2, Q, FRAMES)
+    others = ANSWERS, BACKCHANNELS, INTERRUPTIONS, BACKGROUNDS, tokenizer, RATE
+    source, backgrounds = DuplexDialogues([*QUESTIONS, *noisy], *others, noises), set()
+    for line in lines(source, 300):
+        heard = {turn.clip.noise for turn in line.turns["user"]}
+        assert len(heard) <= 1
+        backgrounds.add((int(line.noise[0, 0]), *heard))
+    assert {each for each in backgrounds if 2 in each} == {(23, 2), (24, 2)}
+    assert {each[0] for each in backgrounds if 0 in each} == {SILENCE, 11, 12}
+
+
+def test_what_is_hard_is_asked_more_often(tokenizer, monkeypatch):
+    monkeypatch.setattr(duplex_dialogues, "PRACTICE", {"hard": 8})
+    asked = [replace(clip, topic="easy") for clip in QUESTIONS] + [replace(QUESTIONS[0], topic="hard")]
+    source = DuplexDialogues(asked, ANSWERS, BACKCHANNELS, INTERRUPTIONS, BACKGROUNDS, tokenizer, RATE)
+    topics = [source.question(0, random.Random(seed)).topic for seed in range(600)]
+    assert topics.count("hard") / 600 == pytest.approx(8 / 9, abs=0.05)

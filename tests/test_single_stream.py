@@ -119,3 +119,9 @@ def test_too_few_clips_are_refused(tokenizer):
         SingleStream([], BACKGROUNDS, tokenizer, RATE)
     with pytest.raises(ValueError, match="two speakers or more, got 1"):
         SimulatedPair([replace(clip, speaker="A") for clip in CLIPS], BACKGROUNDS, tokenizer, RATE)
+
+
+def test_words_that_come_first_are_given(tokenizer):
+    for ahead in (-0.5, 0.0, 0.96):
+        source = SingleStream(CLIPS, BACKGROUNDS, tokenizer, RATE, 0.0, 0.0, ahead)
+        assert source.draw(random.Random(0)).given == (ahead > 0)

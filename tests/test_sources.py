@@ -24,7 +24,8 @@ from moshi_ref.training.stages import speech_text_stage, stages
 SMOKE = replace(PROFILES["smoke"], frames=60)
 ALL = {stage.name: stage for stage in (*stages(SMOKE), *(speech_text_stage(n, SMOKE) for n in ("asr", "tts")))}
 CODE = {"reading": 1, "question": 2, "question in rooms": 3, "answer": 4, "backchannel": 5, "interruption": 6,
-        "people": 7, "own reading": 8}  # fmt: skip
+        "people": 7, "own reading": 8} | {f"question in noise {i}": 8 + i for i in range(1, 9)}  # fmt: skip
+NOISY, NOISE = set(range(9, 17)), set(range(101, 109))  # questions in noise, and the noises themselves
 Q = 3
 
 
@@ -35,7 +36,8 @@ def clip(kind: str, number: int) -> Clip:
     text = "stop" if kind == "interruption" else "seven"
     return Clip(torch.full((Q, 16), CODE[kind]).short(), (Word(text, 0.4, 0.7),), 0.4, 0.7,
                 "" if name in ("backchannel", "interruption") else "five", topic=name,
-                speaker=MOSHI_VOICE.name if own else f"{kind} {number}")  # fmt: skip
+                speaker=MOSHI_VOICE.name if own else f"{kind} {number}",
+                noise=int(name[-1]) if "noise" in name else 0)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,7 +50,9 @@ def source(monkeypatch, tokenizer):
 
     monkeypatch.setattr(module.Voices, "clips", clips)
     monkeypatch.setattr(module, "encode_backgrounds", lambda *_: torch.zeros(2, Q, 60, dtype=torch.int16))
-    return sources(SMOKE, 0, Path("people"), Mimi(tiny_mimi()), tokenizer)
+    noises = torch.arange(101, 109, dtype=torch.int16)[:, None, None, None].expand(8, 2, Q, 60)
+    monkeypatch.setattr(module, "encode_noises", lambda *_: noises)
+    return sources(SMOKE, 0, Path("people"), Mimi(tiny_mimi()), tokenizer, ("Seven is more.\nUser: stop Moshi: five",))
 
 
 def drawn(source, stage: Stage, count: int = 60) -> torch.Tensor:
@@ -67,20 +71,31 @@ def heard(codes: torch.Tensor) -> set[int]:
         ("pretraining", {1, 8}, {ZERO}),
         ("posttraining", {1, 8}, {1, 8}),
         ("finetuning", {4}, {2, 5, 6}),
-        ("instruction", {1, 2, 4, 7, 8}, {2, 3, 5, 6, 7, ZERO}),
+        ("instruction", {1, 2, 4, 7, 8, ZERO}, {2, 3, 5, 6, 7, ZERO} | NOISY | NOISE),
         ("asr", {1, 2, 7, 8}, {ZERO}),
         ("tts", {4, 8}, {ZERO}),
     ],
 )
 def test_who_is_heard(name, moshi, user, source):
-    codes = drawn(source, ALL[name])
+    codes = drawn(source, ALL[name], 300 if name == "instruction" else 60)
     assert heard(codes[:, 1 : 1 + Q]) == moshi and heard(codes[:, 1 + Q :]) == user
 
 
-def test_in_a_quarter_of_the_last_stage_nobody_is_heard(source):
+def test_who_is_in_noise_stays_in_it(source):
+    for row in drawn(source, ALL["instruction"], 200):
+        user = heard(row[1 + Q :])
+        numbers = {each - 8 for each in user & NOISY} | {each - 100 for each in user & NOISE}
+        assert len(numbers) <= 1 and not (numbers and user & {2, 3, 7})
+
+
+def test_in_the_last_stage_it_is_a_recogniser_or_a_voice_now_and_then_or_reads(source):
     codes = drawn(source, ALL["instruction"], 400)
+    silent = (codes[:, 1:] == ZERO).flatten(1).all(1)
+    assert 0.19 < silent.float().mean() < 0.31
+    assert (codes[silent, 0] > PAD).any(1).float().mean() > 0.9  # in some conversations nobody speaks
+    codes = codes[~silent]
     alone = (codes[:, 1 + Q :] == ZERO).flatten(1).all(1)
-    assert 0.19 < alone.float().mean() < 0.31
+    assert 0.20 < alone.float().mean() < 0.34
     assert heard(codes[~alone, 1 : 1 + Q]) == {4} and ZERO not in heard(codes[~alone, 1 + Q :])
     leads = [lead(row[None]) for row in codes[alone]]
     frames = [each[0] for each in leads if each]
@@ -113,12 +128,13 @@ def test_real_clips_are_made_once(tokenizer, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "spoken", lambda *given: real(*given, folder=tmp_path))
     profile = replace(SMOKE, clips=(3, 4, 2), readings=2)
     voices = module.Voices(profile, 0, None, Mimi(tiny_mimi()).eval())
-    for kind in ("question", "question in rooms", "answer", "interruption"):
-        first, files = voices.clips(kind), sorted(tmp_path.glob("spoken-*"))
+    for kind in ("question", "question in rooms", "answer", "interruption", "question in noise 2"):
+        first, files = voices.clips(kind), sorted(tmp_path.glob("clips-of-spoken-*"))
         again = voices.clips(kind)
-        assert len(first) == voices.counts[kind.removesuffix(" in rooms")]
+        assert len(first) == (1 if "noise" in kind else voices.counts[kind.removesuffix(" in rooms")])
+        assert {c.noise for c in first} == {2 if "noise" in kind else 0}
         assert [c.codes.tolist() for c in first] == [c.codes.tolist() for c in again]
-        assert sorted(tmp_path.glob("spoken-*")) == files
+        assert files and sorted(tmp_path.glob("clips-of-spoken-*")) == files
     assert voices.clips("people") == []  # nobody gave any
     asked, in_rooms = voices.clips("question"), voices.clips("question in rooms")
     assert [c.question for c in asked] == [c.question for c in in_rooms]

@@ -128,6 +128,34 @@ def test_losses_are_finite_where_nothing_is_to_be_learnt(both):
     assert losses["text"] == 0 and losses["audio"] > 0 and all(value.isfinite() for value in losses.values())
 
 
+def test_of_words_that_are_given_only_the_times_are_learnt():
+    task = new_task(replace(STAGE, recipe=LanguageRecipe(batch_size=2, **UNDISTURBED)))
+    known = random_dialogue(random.Random(3))
+    task.draw = iter([known, replace(known, given=True)] * 2).__next__
+    task.draw = lambda rng, draw=task.draw: draw()
+    text = known.codes[0]
+    pauses = text <= PAD
+    assert 0 < pauses.sum() < len(text)
+    out, _ = task.modules(known.codes[None])
+    each = torch.nn.functional.cross_entropy(out.text_logits[0], text, reduction="none")
+    weights = torch.where(pauses, 0.5, 1.0) + 0.5 * pauses  # of both rows: in the second one, words have none
+    close(task.losses(0, random.Random(0))["text"], (each * weights).sum() / weights.sum())
+
+
+def test_what_is_heard_may_be_other_than_what_is_learnt():
+    """Text alone, with sounds of which nothing is learnt: they change what is foretold of the text."""
+    task = new_task(replace(STAGE, recipe=LanguageRecipe(batch_size=2, **UNDISTURBED)))
+    known = random_dialogue(random.Random(3))
+    silent = replace(known, codes=torch.cat([known.codes[:1], torch.full_like(known.codes[1:], ZERO)]))
+    losses = []
+    for dialogue in (silent, replace(silent, sounds=known.codes[1:]), known):
+        task.draw = lambda rng, dialogue=dialogue: dialogue
+        losses.append(task.losses(0, random.Random(0)))
+    assert losses[0]["audio"] == losses[1]["audio"] == 0 < losses[2]["audio"]
+    close(losses[1]["text"], losses[2]["text"])
+    assert (losses[0]["text"] - losses[1]["text"]).abs() > 1e-4
+
+
 def test_both_speakers_count_alike():
     """With 17 streams, the loss is the mean of what it is for each speaker alone, and all heads learn."""
     task = new_task(replace(STAGE, recipe=LanguageRecipe(batch_size=2, **UNDISTURBED)), both=True)
@@ -235,6 +263,7 @@ def test_the_stages_are_the_papers():
         assert first.temporal < first.depth and second.temporal < second.depth
         assert (first.factor, second.factor, third.factor) == (schedule, constant, constant)
         assert first.recipe.heard == 0 < second.recipe.heard
+        assert fourth.aside + fourth.silent < 0.5 and fourth.recipe.forgotten == 0 < first.recipe.forgotten
         asr, tts = (speech_text_stage(name, profile) for name in ("asr", "tts"))
         assert asr.recipe.heard == tts.recipe.heard == tts.recipe.forgotten == 0
 

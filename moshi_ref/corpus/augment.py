@@ -8,6 +8,7 @@ in the paper, and add what a loudspeaker does in a room: it sends Moshi's own vo
 """
 
 import random
+from dataclasses import dataclass
 
 import torch
 import torchaudio
@@ -29,11 +30,12 @@ def add_noise(wav: Tensor, rng: random.Random) -> Tensor:
 def _noise(count: int, rng: random.Random) -> Tensor:
     """(count,) white noise, or, half of the time, low-passed noise."""
     noise = torch.randn(count, generator=torch.Generator().manual_seed(rng.getrandbits(60)))
-    if rng.random() < 0.5:  # a one-pole low-pass: most of the noise below 1 kHz, as in a room
-        noise = torchaudio.functional.lfilter(
-            noise, torch.tensor([1.0, -0.8]), torch.tensor([0.6, 0.0]), clamp=False
-        )
-    return noise
+    return low_passed(noise) if rng.random() < 0.5 else noise
+
+
+def low_passed(noise: Tensor) -> Tensor:
+    """A one-pole low-pass of (T,), as loud as before: most of the noise below 1 kHz, as in a room."""
+    return torchaudio.functional.lfilter(noise, torch.tensor([1.0, -0.8]), torch.tensor([0.6, 0.0]), clamp=False)
 
 
 def telephone(wav: Tensor, rng: random.Random) -> Tensor:
@@ -94,3 +96,19 @@ def echo(wav: Tensor, rng: random.Random) -> Tensor:
     delay, scale = round(rng.uniform(*ECHO_DELAY) * 24_000), rng.uniform(*ECHO_SCALE)
     late = torch.nn.functional.pad(wav, (delay, 0))[: len(wav)]
     return scale * _in_room(late, rng)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A noise that does not end: it is there before somebody speaks, meanwhile and afterwards."""
+
+    below: float  # dB below the level of speech
+    white: bool
+
+    def add(self, wav: Tensor, rng: random.Random) -> Tensor:
+        """The sound (T,) with this noise from its beginning to its end."""
+        noise = torch.randn(len(wav), generator=torch.Generator().manual_seed(rng.getrandbits(60)))
+        return wav + (noise if self.white else low_passed(noise)) * SPEECH * 10 ** (-self.below / 20)
+
+
+NOISES = tuple(Noise(below, white) for below in (5.0, 10.0, 15.0, 22.0) for white in (True, False))

@@ -39,16 +39,20 @@ class Clip(dialogues.Clip):
     question: str = ""
     speaker: str = ""
     echo: Tensor | None = None  # (Q, F) int16: what a silent user's microphone hears meanwhile
+    noise: int = 0  # number of the noise in which it was said, among `augment.NOISES` and counted from 1; 0 for none
 
 
-def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str) -> list[Clip]:
-    """Encode utterances into clips, as `dialogues.encode` does. The speech starts with its first word and ends with
-    its last one, whatever silence was part of the utterance."""
-    clips = []
-    for utterance, clip in zip(utterances, dialogues.encode(mimi, utterances, seed, augmented, title), strict=True):
+def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str,
+           noise: int = 0) -> list[Clip]:
+    """Encode utterances into clips, as `dialogues.encode` does, in a noise of `augment.NOISES` counted from 1, or in
+    none. The speech starts with its first word and ends with its last one, whatever silence was part of the
+    utterance."""
+    around, clips = augment.NOISES[noise - 1] if noise else None, []
+    encoded = dialogues.encode(mimi, utterances, seed, augmented, title, around)
+    for utterance, clip in zip(utterances, encoded, strict=True):
         about = utterance.exchange
         clips.append(Clip(clip.codes, clip.words, clip.words[0].start, clip.words[-1].end, clip.answer, about.topic,
-                          about.question, utterance.speaker))  # fmt: skip
+                          about.question, utterance.speaker, noise=noise))  # fmt: skip
     return clips
 
 
@@ -75,7 +79,7 @@ def save_clips(clips: Sequence[Clip], path: Path) -> None:
     """Write clips into one safetensors file, aside first and then renamed."""
     index = [
         [c.codes.shape[1], [[w.text, w.start, w.end] for w in c.words], c.start, c.end, c.answer, c.topic, c.question,
-         c.speaker, c.echo is not None]
+         c.speaker, c.echo is not None, c.noise]
         for c in clips
     ]  # fmt: skip
     pieces = [piece for c in clips for piece in (c.codes, c.echo) if piece is not None]
@@ -89,9 +93,9 @@ def load_clips(path: Path) -> list[Clip]:
     with safe_open(path, framework="pt") as file:
         index, codes = json.loads(file.metadata()["index"]), file.get_tensor("codes")
     clips, first = [], 0
-    for frames, words, start, end, answer, topic, question, speaker, echoed in index:
+    for frames, words, start, end, answer, topic, question, speaker, echoed, noise in index:
         echo = codes[:, first + frames : first + 2 * frames] if echoed else None
         clips.append(Clip(codes[:, first : first + frames], tuple(Word(*w) for w in words), start, end, answer, topic,
-                          question, speaker, echo))  # fmt: skip
+                          question, speaker, echo, noise))  # fmt: skip
         first += frames * (1 + echoed)
     return clips

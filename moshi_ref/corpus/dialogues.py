@@ -28,7 +28,7 @@ from ..audio import writing
 from ..inner_monologue import Word, words_to_tokens
 from ..mimi import Mimi
 from ..tokenizer import TextTokenizer
-from .augment import add_noise, change_level, telephone
+from .augment import NOISES, Noise, add_noise, change_level, telephone
 from .utterances import Utterance
 
 LEAD, TAIL = 0.4, 0.64  # seconds of silence in a clip before and after the speech
@@ -50,17 +50,21 @@ class Clip:
     answer: str  # what Moshi says, or should say to it
 
 
-def pad(utterance: Utterance, rng: random.Random, augmented: bool) -> tuple[Tensor, float]:
-    """The sound (T,) of a clip and the start of its speech, which falls anywhere within a frame."""
+def pad(utterance: Utterance, rng: random.Random, augmented: bool,
+        noise: Noise | None = None) -> tuple[Tensor, float]:
+    """The sound (T,) of a clip, in a noise if there is one, and the start of its speech, which falls anywhere within a
+    frame."""
     start = round((LEAD + rng.uniform(0, 0.08)) * 24_000)
     wav = F.pad(utterance.wav, (start, round(TAIL * 24_000)))
     if augmented:
         wav = add_noise(change_level(telephone(wav, rng), rng), rng)
-    return F.pad(wav, (0, -len(wav) % 1920)), start / 24_000
+    wav = F.pad(wav, (0, -len(wav) % 1920))
+    return wav if noise is None else noise.add(wav, rng), start / 24_000
 
 
 @torch.inference_mode()
-def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str) -> list[Clip]:
+def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bool, title: str,
+           noise: Noise | None = None) -> list[Clip]:
     """Encode utterances into clips, batches of about equal length together. The order is kept."""
     device = next(mimi.parameters()).device
     batch_size = 2 if device.type == "cpu" else 32  # what a processor's caches cannot hold takes three times as long
@@ -69,7 +73,7 @@ def encode(mimi: Mimi, utterances: Sequence[Utterance], seed: int, augmented: bo
     for begin in tqdm(range(0, len(order), batch_size), title, disable=None):
         indices = order[begin : begin + batch_size]
         batch = [utterances[i] for i in indices]
-        padded = [pad(u, random.Random(f"{seed}/{i}"), augmented) for i, u in zip(indices, batch, strict=True)]
+        padded = [pad(u, random.Random(f"{seed}/{i}"), augmented, noise) for i, u in zip(indices, batch, strict=True)]
         longest = max(len(wav) for wav, _ in padded)
         stacked = torch.stack([F.pad(wav, (0, longest - len(wav))) for wav, _ in padded])[:, None]
         codes = mimi.encode(stacked.to(device)).short().cpu()  # (B, Q, F)
@@ -119,6 +123,16 @@ def encode_backgrounds(mimi: Mimi, frames: int, count: int, seed: int) -> Tensor
     return torch.cat([mimi.encode(sound[None, None].to(device)).short().cpu() for sound in sounds])
 
 
+@torch.inference_mode()
+def encode_noises(mimi: Mimi, frames: int, count: int, seed: int) -> Tensor:
+    """Channels with nothing but each of the `augment.NOISES` for a while: (noises, count, Q, frames)."""
+    rng, device = random.Random(f"{seed}/noises"), next(mimi.parameters()).device
+    nothing = torch.zeros(frames * 1920)
+    sounds = torch.stack([noise.add(nothing, rng) for noise in NOISES for _ in range(count)])  # (noises * count, T)
+    codes = torch.cat([mimi.encode(sound[None, None].to(device)).short().cpu() for sound in sounds])
+    return codes.unflatten(0, (len(NOISES), count))
+
+
 def later(words: Sequence[Word], seconds: float) -> list[Word]:
     """The same words, so many seconds later."""
     return [replace(w, start=w.start + seconds, end=w.end + seconds) for w in words]
@@ -153,6 +167,13 @@ class Dialogue:
 
     codes: Tensor  # (K, F) int64: Moshi's text and codes, the user's codes
     user_text: Tensor  # (F,) int64: the user's words as they become known; PAD and EPAD elsewhere
+    given: bool = False  # Moshi's words are given to it, so there is nothing to learn about which they are
+    sounds: Tensor | None = None  # (K - 1, F) int64: what is heard instead of the codes, of which nothing is learnt
+
+    @property
+    def heard(self) -> Tensor:
+        """The tokens as they are shown, (K, F)."""
+        return self.codes if self.sounds is None else torch.cat([self.codes[:1], self.sounds])
 
 
 class Dialogues:

@@ -8,6 +8,7 @@ renderings of its answer. But the user does not always wait:
     barge-in        a new question, while Moshi speaks: it falls silent, and answers the new question
     echo            a silent user's microphone hears Moshi, who must not take that for a question
     nothing         in some dialogues nobody says anything at all, and there may be noise
+    noise           some users are where it is noisy: it sounds from the beginning to the end, also between questions
 
 When may Moshi stop? Only what has been heard can be known, and "stop" is known from "uh huh" when the word is over. So
 Moshi stops a moment after the end of the first word that no back-channel has in its place (`telling`), after the time
@@ -35,6 +36,8 @@ AFTERWARDS = 0.1  # how often the user says "yes" or "stop" when Moshi has finis
 REST = 0.5  # seconds for which a question goes on after its telling word, if it interrupts: Moshi must be silent first
 SILENT = 0.05  # how often nobody says anything more
 ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
+# topic: how often it is asked for, relative to the others (and to 1): what is hard to learn is practised more often
+PRACTICE = {"fact": 24, "sum": 6, "digits": 7, "compare": 5, "repeat": 5, "word": 6, "count": 7}
 
 
 def plain(clip: Clip) -> list[str]:
@@ -46,13 +49,21 @@ class DuplexDialogues(Dialogues):
     """Draws dialogues from encoded clips; all have the length of the backgrounds (N, Q, F), of which the first is
     silence. Every drawn dialogue is different.
 
+    Questions that were said in a noise are asked where it is heard: noises (N, M, Q, F) are M channels of each. The
+    other questions of that dialogue come from the same place.
+
     Questions without a rendering of their answer are left out. Raises ValueError if none is left, or if there are
     no back-channels or no interruptions.
     """
 
     def __init__(self, questions: Sequence[Clip], answers: Sequence[Clip], backchannels: Sequence[Clip],
-                 interruptions: Sequence[Clip], backgrounds: Tensor, tokenizer: TextTokenizer, frame_rate: float):
+                 interruptions: Sequence[Clip], backgrounds: Tensor, tokenizer: TextTokenizer, frame_rate: float,
+                 noises: Tensor | None = None):
         super().__init__(questions, answers, backgrounds, tokenizer, frame_rate)
+        self.noises = noises
+        self.asked: dict[int, dict[str, list[Clip]]] = {}  # number of a noise, topic: questions
+        for clip in self.questions:
+            self.asked.setdefault(clip.noise, {}).setdefault(clip.topic, []).append(clip)
         if not backchannels or not interruptions:
             raise ValueError("expected at least one back-channel and one interruption, got "
                              f"{len(backchannels)} and {len(interruptions)}")  # fmt: skip
@@ -65,23 +76,35 @@ class DuplexDialogues(Dialogues):
 
     def timeline(self, rng: random.Random) -> Timeline:
         """The same, with all that is known about it."""
-        user = self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])]
-        line = Timeline(self.backgrounds[0], user, self.tokenizer, self.frame_rate)
+        noise = rng.choice(self.questions).noise
+        line = Timeline(self.backgrounds[0], self.background(noise, rng), self.tokenizer, self.frame_rate)
         echoing, now = rng.random() < ECHOING, rng.uniform(0.0, FIRST)
         while now < line.seconds and rng.random() > SILENT:
-            now = self.exchange(line, now, echoing, rng) + rng.uniform(*NEXT)
+            now = self.exchange(line, now, noise, echoing, rng) + rng.uniform(*NEXT)
         return line
 
-    def exchange(self, line: Timeline, now: float, echoing: bool, rng: random.Random) -> float:
+    def background(self, noise: int, rng: random.Random) -> Tensor:
+        """The user's channel (Q, F) while nobody speaks: in a noise, or, in every second case, in silence."""
+        if noise:
+            return rng.choice(self.noises[noise - 1])
+        return self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])]
+
+    def question(self, noise: int, rng: random.Random) -> Clip:
+        """A random question that is asked in this noise, of a topic that is drawn before it."""
+        topics = self.asked[noise]
+        topic = rng.choices(list(topics), [PRACTICE.get(each, 1) for each in topics])[0]
+        return rng.choice(topics[topic])
+
+    def exchange(self, line: Timeline, now: float, noise: int, echoing: bool, rng: random.Random) -> float:
         """A question at `now`, its answer, and what happens meanwhile. Returns when all is said."""
-        asked, since = line.user_says(hesitate(rng.choice(self.questions), rng, self.frame_rate), now), 0
+        asked, since = line.user_says(hesitate(self.question(noise, rng), rng, self.frame_rate), now), 0
         while True:
             answer = rng.choice(self.answers[asked.clip.answer])
             answered = line.moshi_says(answer, asked.end + rng.uniform(*GAP), since)
             if echoing:
                 line.echo(answered)
             event = rng.choices(list(EVENTS), list(EVENTS.values()))[0]
-            clip = rng.choice(self.questions if event == "barge-in" else self.interruptions)
+            clip = self.question(noise, rng) if event == "barge-in" else rng.choice(self.interruptions)
             times = self.interruptible(answered, clip)
             if event in ("none", "backchannel") or times is None:
                 return self.listen(line, answered, event == "backchannel", rng)

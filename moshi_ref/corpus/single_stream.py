@@ -16,6 +16,7 @@ Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams.
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -54,13 +55,13 @@ class SingleStream:
         self.offset, self.masked, self.ahead = offset, masked, ahead
 
     def draw(self, rng: random.Random) -> Dialogue:
-        """One recording. The user's codes and what the user says are empty."""
+        """One recording. The user's codes and what the user says are empty. Words that come first are given."""
         ahead = self.ahead + rng.uniform(-self.offset, self.offset)
         dialogue = self.timeline(rng, ahead).dialogue(ahead)
         dialogue.codes[1 + self.backgrounds.shape[1] :] = ZERO
         if rng.random() < self.masked:
             dialogue.codes[0] = ZERO
-        return dialogue
+        return replace(dialogue, given=self.ahead > 0)
 
     def timeline(self, rng: random.Random, ahead: float = 0.0) -> Timeline:
         """The same, with all that is known about it. The speech leaves time for text that comes before it."""

@@ -1,4 +1,4 @@
-"""Asking Moshi questions by the hundred: is the answer right, does it come in time, does the voice say it?
+"""Asking Moshi questions by the hundred: is the answer right, and does it come in time?
 
 Each trial is a new conversation: silence, a spoken question, silence. Moshi runs frame by frame with
 greedy text, as it does live. An answer is right if the words of its text stream are exactly the expected

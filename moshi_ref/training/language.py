@@ -84,7 +84,7 @@ def dialogue_losses(out: MoshiOutput, hearing: Tensor, codes: Tensor, heard: Ten
         "heard": text_loss(hearing, heard, torch.ones_like(heard, dtype=torch.bool), recipe.padding_weight),
     }
     losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
-    words = codes[:, 0] > PAD
+    words = out.text_mask & (codes[:, 0] > PAD)
     right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
     losses["words_right"] = right.sum() / mean(words.sum().float()).clamp(min=1)
     return losses

@@ -4,8 +4,9 @@
     pretraining     readings by many speakers, one of them Moshi            SingleStream
     posttraining    the same readings                                       SimulatedPair
     finetuning      questions by users, answers by Moshi                    DuplexDialogues
-    instruction     the same, also in rooms, and human digits if given;     DuplexDialogues
-                    and now and then what belongs to asr or to tts          SingleStream
+    instruction     the same, also in rooms and in noise, and human         DuplexDialogues
+                    digits if given; now and then what belongs to asr or    SingleStream
+                    to tts; and text that is only read                      SilentReading
     asr             readings, questions and human digits                    SingleStream
     tts             what Moshi reads, and its answers                       SingleStream
 
@@ -18,10 +19,15 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from torch import Tensor
+from torch.utils.data import Subset
+
+from ..corpus.augment import NOISES
 from ..corpus.clips import Clip, encode, encode_echoes, load_clips, save_clips
-from ..corpus.dialogues import Dialogue, encode_backgrounds, fingerprint
+from ..corpus.dialogues import Dialogue, encode_backgrounds, encode_noises, fingerprint
 from ..corpus.duplex_dialogues import DuplexDialogues
 from ..corpus.human import HumanUtterances
+from ..corpus.silent_reading import SilentReading
 from ..corpus.single_stream import SimulatedPair, SingleStream
 from ..corpus.spoken import VERSION, InRooms, WrittenDigits, spoken
 from ..corpus.utterances import CACHE, Utterance, VariedUtterances
@@ -33,7 +39,9 @@ from .distribution import first_before_others
 from .recipes import BACKGROUNDS, Profile
 from .stage_task import Stage
 
-REACTIONS = 0.04  # clips of back-channels and of interruptions, each, as a share of the answers
+REACTIONS = 0.2  # clips of back-channels and of interruptions, each, as a share of the answers
+NOISY = 1 / 16  # questions in each noise, as a share of the questions
+PLACES = 4  # channels of each noise
 ECHOES = 0.2  # share of the answers that know their echo
 
 Draw = Callable[[random.Random], Dialogue]
@@ -55,15 +63,20 @@ class Voices:
             people = HumanUtterances(self.human, "train", self.people, self.seed) if self.human is not None else ()
             return WrittenDigits(people)
         role = kind.removesuffix(" in rooms")
+        if role.startswith("question in noise "):
+            some = math.ceil(NOISY * self.counts["question"])
+            first = (int(role.split()[-1]) - 1) * some
+            return Subset(self.said("question"), range(first, first + some))
         utterances = first_before_others(lambda: spoken(role, "train", self.counts[role], self.seed))
         varied = VariedUtterances(utterances, self.seed) if role == "question" else utterances
         return InRooms(varied, self.seed) if kind != role else varied
 
     def clips(self, kind: str) -> list[Clip]:
-        """The clips of a kind: a role of `spoken.py`, "question in rooms", or "people"."""
+        """The clips of a kind: a role of `spoken.py`, "question in rooms", "question in noise 1" and so on, or
+        "people"."""
         said = self.said(kind)
         name = f"{kind.replace(' ', '-')}-{len(said)}-{self.seed}"
-        path = CACHE / f"spoken-{VERSION}-{fingerprint(self.mimi)}-{name}.safetensors"
+        path = CACHE / f"clips-of-spoken-{VERSION}-{fingerprint(self.mimi)}-{name}.safetensors"
 
         def found() -> list[Clip]:
             if not path.exists():
@@ -75,15 +88,15 @@ class Voices:
     def encoded(self, kind: str, said: Sequence[Utterance]) -> list[Clip]:
         """Moshi's answers are clean, and some know their echo; a room has noise of its own."""
         augmented = kind not in ("answer", "question in rooms")
-        clips = encode(self.mimi, said, self.seed, augmented, f"encoding {kind}")
+        noise = int(kind.split()[-1]) if "noise" in kind else 0
+        clips = encode(self.mimi, said, self.seed, augmented, f"encoding {kind}", noise)
         return encode_echoes(self.mimi, said, clips, self.seed, ECHOES) if kind == "answer" else clips
 
 
-def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokenizer: TextTokenizer) -> Callable[
-    [Stage], Draw
-]:
+def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokenizer: TextTokenizer,
+            documents: Sequence[str] = ()) -> Callable[[Stage], Draw]:
     """A function that gives what a stage draws its dialogues with. `human` is a clone of the Free Spoken Digit
-    Dataset."""
+    Dataset; without `documents`, nothing is read silently."""
     clips, rate = functools.cache(Voices(profile, seed, human, mimi).clips), mimi.config.frame_rate
     backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
 
@@ -97,9 +110,20 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
         own = [clip for clip in clips("reading") if clip.speaker == MOSHI_VOICE.name]
         return alone([*own, *clips("answer")], stage, AHEAD)
 
-    def duplex(questions: Sequence[Clip]) -> Draw:
+    def duplex(questions: Sequence[Clip], noises: Tensor | None = None) -> DuplexDialogues:
         others = [clips(kind) for kind in ("answer", "backchannel", "interruption")]
-        return DuplexDialogues(questions, *others, backgrounds, tokenizer, rate).draw
+        return DuplexDialogues(questions, *others, backgrounds, tokenizer, rate, noises)
+
+    def instruction(stage: Stage) -> Draw:
+        kinds = ["question", "question in rooms", "people"]
+        kinds += [f"question in noise {number}" for number in range(1, 1 + len(NOISES))]
+        questions = [clip for kind in kinds for clip in clips(kind)]
+        conversations = duplex(questions, encode_noises(mimi, profile.frames, PLACES, seed))
+        usual = conversations.draw
+        if documents and stage.silent:
+            reading = SilentReading(documents, conversations.timeline, tokenizer, rate).draw
+            usual = now_and_then(usual, (reading,), stage.silent / (1 - stage.aside))
+        return now_and_then(usual, (recognition(stage), synthesis(stage)), stage.aside)
 
     def source(stage: Stage) -> Draw:
         match stage.name:
@@ -108,10 +132,9 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
             case "posttraining":
                 return SimulatedPair(clips("reading"), backgrounds, tokenizer, rate).draw
             case "finetuning":
-                return duplex(clips("question"))
+                return duplex(clips("question")).draw
             case "instruction":
-                dialogue = duplex([*clips("question"), *clips("question in rooms"), *clips("people")])
-                return now_and_then(dialogue, (recognition(stage), synthesis(stage)), stage.aside)
+                return instruction(stage)
             case "asr":
                 return recognition(stage)
             case _:

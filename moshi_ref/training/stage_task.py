@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..corpus.dialogues import Dialogue
 from ..moshi import Moshi, MoshiOutput
+from ..tokenizer import PAD
 from ..transformer import Linear
 from .distribution import divide, share
 from .language import LanguageRecipe, dialogue_losses, disturb
@@ -43,6 +44,7 @@ class Stage:
     offset: float = 0.0  # seconds: text and sound are shifted against each other by up to so much, at random
     masked: float = 0.0  # share of the dialogues whose text is hidden
     aside: float = 0.0  # share of the dialogues in which it is a recogniser or a voice instead; see `speech_text.py`
+    silent: float = 0.0  # share of the dialogues in which it reads silently; see `silent_reading.py`
 
 
 class Student(nn.Module):
@@ -139,7 +141,11 @@ class StageTask:
         """The losses of dialogues; see `language.dialogue_losses`."""
         dialogues = [self.draw(rng) for _ in range(self.recipe.batch_size)]
         mine, whole_batch = share(len(dialogues)), torch.stack([d.codes for d in dialogues])  # (B, K, F)
-        codes, shown = (each[mine].to(self.device) for each in (whole_batch, disturb(whole_batch, self.recipe)))
+        shown = disturb(torch.stack([d.heard for d in dialogues]), self.recipe)
+        codes, shown = (each[mine].to(self.device) for each in (whole_batch, shown))
         heard = torch.stack([d.user_text for d in dialogues[mine]]).to(self.device)  # (B, F)
         out, hearing = self.modules(codes, shown)
+        given = torch.tensor([d.given for d in dialogues[mine]], device=self.device)  # (B,)
+        words = codes[:, 0] > PAD  # (B, F)
+        out = replace(out, text_mask=out.text_mask & ~(given[:, None] & words))
         return dialogue_losses(out, hearing, codes, heard, self.recipe)

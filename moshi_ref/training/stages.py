@@ -15,10 +15,15 @@ Here a stage has thousands of steps and not millions, so the rates are larger an
 has to teach all that Moshi is asked later, so it is long and its rates fall; and there is some text to the end, because
 so many steps without any would let it forget what it has read.
 
-In the last stage a quarter of the dialogues are none: somebody speaks in Moshi's streams and nobody in the user's, and
+In a fifth of the last stage the dialogues are none: somebody speaks in Moshi's streams and nobody in the user's, and
 the text comes after the sound, or before it (section 5.7; `speech_text.py`). So the one Moshi can also write down what
 is said, and read aloud what is written. Two more stages, `asr` and `tts`, make of a trained Moshi a model for one of
 these alone.
+
+And then there is what it has only read. Helium knows it as running text; Moshi speaks in words with PAD and EPAD
+between them, and has to find it there, also while it hears itself. So in a quarter of the last stage it reads
+silently, in that form; in every second case there are the sounds of a conversation in which something else is said.
+Nothing of its past text is hidden in this stage: an answer should go on from what was just said, as text does.
 """
 
 import sys
@@ -45,11 +50,12 @@ from .text import pack
 def stages(profile: Profile) -> tuple[Stage, ...]:
     """The four stages of a Moshi that converses."""
     recipe, alone = profile.moshi, replace(profile.moshi, heard=0.0)  # alone, there is nobody to be heard
+    asked = replace(recipe, heard=2.0, forgotten=0.0)  # what it has just said is what its answer goes on from
     return (
         Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 1.0), 8e-4, 1e-3, 1, text_only=0.2, recipe=recipe, aside=0.25),
+        Stage("instruction", steps(profile, 1.6), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
     )
 
 
@@ -77,13 +83,14 @@ def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, 
     """
     device = pick_device()
     print(f"training Moshi in stages on {device}", file=sys.stderr)
-    source = sources(profile, seed, human, mimi.to(device), tokenizer)
+    read = () if helium is None else tuple(documents(profile.megabytes, seed))
+    source = sources(profile, seed, human, mimi.to(device), tokenizer, read)
     torch.manual_seed(seed)
     config, text = MoshiConfig.tiny(len(tokenizer)), None
     moshi = Moshi(for_both_speakers(config) if both else config)
     if helium is not None:
         start_from_helium(moshi, helium)
-        text = pack(documents(profile.megabytes, seed), tokenizer)
+        text = pack(read, tokenizer)
     student = new_student(moshi, device)
     for stage in stages(profile):
         if stage.name == "posttraining":
