@@ -26,6 +26,7 @@ from .training import recipes
 from .training.ablations import VARIANTS, train_variant
 from .training.distribution import first, leave, pick_device
 from .training.finetune import finetune
+from .training.moshi_ablations import WHAT_IS_LEFT_OUT, train_moshi_variant
 from .training.recogniser import WORLDS, train_recogniser
 from .training.stages import train_speech_text, train_stages
 
@@ -96,7 +97,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("model", choices=("helium", "mimi", "moshi", "stages", "asr", "tts", "recogniser"),
                    help="stages: a Moshi, by the stages of the paper; asr, tts: from a Moshi on")  # fmt: skip
     p.add_argument("--profile", choices=tuple(recipes.PROFILES), help="default: gpu with CUDA, else cpu")
-    p.add_argument("--variant", choices=tuple(VARIANTS), help="with mimi: train it for less time, and leave a part out")
+    p.add_argument("--variant", choices=tuple(dict.fromkeys((*VARIANTS, *WHAT_IS_LEFT_OUT))),
+                   help="with mimi, moshi: train it for less time, and leave a part out")  # fmt: skip
     p.add_argument("--out", type=Path, help="folder of the run; default runs/MODEL-PROFILE, or one of the variant")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--human", type=Path, help="a clone of the Free Spoken Digit Dataset, for human users")
@@ -108,7 +110,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-text", action="store_true", help="with stages: no Helium, no steps on text alone")
     p.add_argument("--both", action="store_true", help="with stages: learn to predict the user's codes too")
     p.add_argument("--bfloat16", action="store_true",
-                   help="with stages, asr, tts: products in bfloat16 on a CPU too, if it has instructions for that")
+                   help="with stages, asr, tts, moshi --variant: products in bfloat16 on a CPU too, if it has "
+                        "instructions for that")  # fmt: skip
 
     p = command("finetune", run_finetune, "Train a Moshi on recorded conversations.", None)
     p.add_argument("conversations", type=Path, help="a folder of stereo WAVs with a JSON each, or a manifest")
@@ -231,8 +234,9 @@ def run_train(args: argparse.Namespace) -> None:
     name = args.profile or ("gpu" if torch.cuda.is_available() else "cpu")
     profile, run = recipes.PROFILES[name], f"{args.model}-{name}"
     if args.variant is not None:
-        if args.model != "mimi":
-            raise ValueError(f"--variant is for the codec; write: train mimi --variant {args.variant}")
+        variants = {"mimi": VARIANTS, "moshi": WHAT_IS_LEFT_OUT}.get(args.model, ())
+        if args.variant not in variants:
+            raise ValueError(f"{args.model} has no variant {args.variant}; it has {', '.join(variants) or 'none'}")
         run += f"-{args.variant}-{args.seed}"
     if args.world is not None:
         if args.model != "recogniser":
@@ -242,10 +246,10 @@ def run_train(args: argparse.Namespace) -> None:
         if args.model != "stages":
             raise ValueError("--no-text and --both are for the stages; write: train stages")
         run += "-no-text" * args.no_text + "-both" * args.both
-    if args.bfloat16 and args.model not in ("stages", "asr", "tts"):
-        raise ValueError("--bfloat16 is for the stages, asr and tts; write: train stages --bfloat16")
+    if args.bfloat16 and args.model not in ("stages", "asr", "tts") and not (args.model == "moshi" and args.variant):
+        raise ValueError("--bfloat16 is for the stages, asr, tts and Moshi's variants; write: train stages --bfloat16")
     folder = args.out or Path("runs") / run
-    if args.variant is not None:
+    if args.model == "mimi" and args.variant is not None:
         train_variant(args.variant, profile, folder, args.seed, args.human)
     elif args.model == "mimi":
         recipes.train_mimi(profile, folder, args.seed, args.human)
@@ -261,7 +265,9 @@ def run_train(args: argparse.Namespace) -> None:
     else:
         codec = args.mimi or MIMI
         mimi, helium, tokenizer = load_mimi(codec), load_helium(args.helium), load_tokenizer(args.helium)
-        if args.model == "moshi":
+        if args.variant is not None:
+            train_moshi_variant(args.variant, profile, folder, args.seed, mimi, helium, tokenizer, args.bfloat16)
+        elif args.model == "moshi":
             recipes.train_moshi(profile, folder, args.seed, args.human, mimi, helium, tokenizer)
         else:
             read = None if args.no_text else helium

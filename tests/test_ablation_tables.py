@@ -11,12 +11,14 @@ from moshi_ref.lab.ablation_tables import (
     compared,
     coverage,
     load_ablations,
+    load_moshi_ablations,
     over_seeds,
     rows,
     rows_beside_paper,
     verdict,
 )
 from moshi_ref.training.ablations import VARIANTS
+from moshi_ref.training.moshi_ablations import WHAT_IS_LEFT_OUT
 
 
 def write(folder, variant, seed, error):
@@ -38,6 +40,17 @@ def test_runs_come_by_variant_and_seed(tmp_path):
 def test_a_folder_without_runs(tmp_path):
     assert load_ablations(tmp_path) == load_ablations(tmp_path / "none") == {}
     assert coverage({}).startswith("measured: nothing yet. Not there yet: all")
+
+
+def test_runs_of_moshi(tmp_path):
+    for seed in (1, 0):
+        run = {"variant": "no-helium", "seed": seed, "curve": [], "rows": {"known": {"voice": {"share": seed}}}}
+        (tmp_path / f"no-helium-{seed}.json").write_text(json.dumps(run))
+    runs = load_moshi_ablations(tmp_path)
+    assert over_seeds(runs["no-helium"], "rows", "known", "voice", "share").values == (0, 1)
+    assert "Not there yet: all, no-inner-monologue" in coverage(runs, WHAT_IS_LEFT_OUT)
+    with pytest.raises(ValueError, match="got no report"):
+        load_ablations(tmp_path)
 
 
 def test_other_files_are_refused(tmp_path):

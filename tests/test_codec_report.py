@@ -40,7 +40,7 @@ class Halving:
 
 def test_a_recording_too_short_for_one_measure_is_judged_by_the_others():
     fitting, reasons = suitable(REQUIRED, 0.1 * torch.randn(4_800))  # 0.2 s
-    assert list(fitting) == ["log-mel distance, dB", "SI-SDR, dB"] and "STOI needs 0.4 s" in reasons[0]
+    assert list(fitting) == ["level, dB", "log-mel distance, dB", "SI-SDR, dB"] and "STOI needs 0.4 s" in reasons[0]
     rows = quality(Halving(), [0.1 * torch.randn(4_800)], fitting)
     assert all(row.keys() == fitting.keys() for row in rows.values())
     assert suitable(REQUIRED, 0.1 * torch.randn(24_000)) == (REQUIRED, [])

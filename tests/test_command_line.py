@@ -33,6 +33,7 @@ from moshi_ref.moshi import MoshiConfig, MoshiStream
 from moshi_ref.speech_text import AHEAD, TAIL
 from moshi_ref.training import recipes, sources
 from moshi_ref.training.ablations import VARIANTS
+from moshi_ref.training.moshi_ablations import WHAT_IS_LEFT_OUT
 
 ALL = ("talk", "transcribe", "speak", "encode", "decode", "train", "finetune", "evaluate")
 
@@ -220,6 +221,10 @@ def test_a_model_with_a_codec_beside_it_is_used_with_that_one(models, sound, tmp
         (("train", "moshi", "--both"), "train stages"),
         (("train", "mimi", "--no-text"), "train stages"),
         (("train", "mimi", "--bfloat16"), "train stages"),
+        (("train", "moshi", "--bfloat16"), "train stages"),
+        (("train", "mimi", "--variant", "no-helium"), "mimi has no variant no-helium; it has all, no-split, "),
+        (("train", "moshi", "--variant", "no-split"), "moshi has no variant no-split; it has all, no-inner-monologue"),
+        (("train", "helium", "--variant", "all"), "it has none"),
     ],
 )
 def test_wrong_wishes_to_the_newer_commands_are_refused(arguments, part, models, sound, tmp_path, monkeypatch, capsys):
@@ -432,6 +437,25 @@ def test_train_moshi(workplace, cache, tokenizer, capsys):
     assert_trained(workplace / "run")
     assert len(list(cache.glob("clips-*.safetensors"))) == 2  # questions and answers
     assert sorted(path.name for path in workplace.iterdir()) == ["helium", "mimi", "run"]
+
+
+@pytest.mark.parametrize("variant", WHAT_IS_LEFT_OUT)
+def test_train_a_moshi_with_a_part_left_out(variant, workplace, tokenizer, monkeypatch, capsys):
+    """It starts from Helium, but for the one that does not; and it talks."""
+    small = small_moshi(len(tokenizer)).config
+    monkeypatch.setattr(MoshiConfig, "tiny", lambda vocabulary: small)
+    save(Mimi(tiny_mimi()), workplace / "mimi")
+    save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
+    tokenizer.save(workplace / "helium" / "tokenizer.model")
+    given = ("--mimi", workplace / "mimi", "--helium", workplace / "helium")
+    assert run("train", "moshi", "--profile", "smoke", *given, "--variant", variant, "--seed", 1, "--bfloat16") == 0
+    folder = Path("runs") / f"moshi-smoke-{variant}-1"
+    assert capsys.readouterr().out == f"{folder}\n"
+    moshi = load_moshi(folder)
+    assert moshi.config.delays[2] == (0 if variant == "no-acoustic-delay" else 1)
+    reply = MoshiStream(moshi, load_mimi(folder / "mimi"), seed=0).step(torch.zeros(1, 1, 1920))
+    assert reply.audio.isfinite().all()
+    assert [entry["step"] for entry in json.loads((folder / "curve.json").read_text())] == [0, 1]
 
 
 def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkeypatch, capsys):

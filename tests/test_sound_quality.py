@@ -12,6 +12,7 @@ from moshi_ref.evaluation.sound_quality import (
     INSTALL,
     OPTIONAL,
     REQUIRED,
+    gain,
     log_mel,
     log_mel_distance,
     measures,
@@ -41,6 +42,12 @@ def test_half_the_amplitude_is_six_decibels():
     assert log_mel_distance(wav, wav) == 0
     assert log_mel_distance(wav, 0.5 * wav) == pytest.approx(20 * math.log10(2), abs=1e-3)
     assert log_mel_distance(wav, -wav) == pytest.approx(0, abs=1e-4)  # phase does not count
+
+
+def test_the_level_is_what_was_gained():
+    wav = torch.sin(torch.arange(4_800) * 0.1)
+    assert gain(wav, 10 * wav) == pytest.approx(20, abs=1e-3) and gain(wav, -wav) == pytest.approx(0, abs=1e-6)
+    assert -120 < gain(wav, 0 * wav) < -90
 
 
 def test_silence_has_a_floor():

@@ -16,6 +16,7 @@ from moshi_ref.mimi import Mimi
 from moshi_ref.rq_transformer import ZERO
 from moshi_ref.tokenizer import PAD
 from moshi_ref.training import sources as module
+from moshi_ref.training.moshi_ablations import variant_stage
 from moshi_ref.training.recipes import PROFILES
 from moshi_ref.training.sources import sources
 from moshi_ref.training.stage_task import Stage
@@ -79,6 +80,16 @@ def heard(codes: torch.Tensor) -> set[int]:
 def test_who_is_heard(name, moshi, user, source):
     codes = drawn(source, ALL[name], 300 if name == "instruction" else 60)
     assert heard(codes[:, 1 : 1 + Q]) == moshi and heard(codes[:, 1 + Q :]) == user
+
+
+def test_conversations_about_sums_are_about_nothing_else(source, tokenizer, monkeypatch):
+    topics = ("sum", "greeting", "farewell", "fact", "repeat")
+    asked = [replace(clip("question", i), topic=topic, codes=torch.full((Q, 16), i).short())
+             for i, topic in enumerate(topics, 21)]  # fmt: skip
+    others = module.Voices.clips
+    monkeypatch.setattr(module.Voices, "clips", lambda self, kind: asked if kind == "question" else others(self, kind))
+    source = sources(SMOKE, 0, None, Mimi(tiny_mimi()), tokenizer)
+    assert heard(drawn(source, variant_stage("all", SMOKE))[:, 1 + Q :]) == {21, 22, 23, 5, 6}
 
 
 def test_who_is_in_noise_stays_in_it(source):

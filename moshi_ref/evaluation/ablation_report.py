@@ -51,16 +51,18 @@ def thinned(curve: list[dict]) -> list[dict]:
             for piece in pieces]  # fmt: skip
 
 
-def named(folder: Path) -> dict:
-    """What the name of a run says. Raises ValueError for other names."""
+def named(folder: Path, model: str = "mimi") -> dict:
+    """What the name of a model's run says. Raises ValueError for other names."""
     try:
-        model, profile, rest = folder.name.split("-", 2)
+        kind, profile, rest = folder.name.split("-", 2)
         variant, seed = rest.rsplit("-", 1)
-        if model == "mimi":
+        if kind == model:
             return {"variant": variant, "profile": profile, "seed": int(seed)}
     except ValueError:
         pass
-    raise ValueError(f"expected a folder mimi-PROFILE-VARIANT-SEED, as `train mimi --variant` makes it, got {folder}")
+    raise ValueError(
+        f"expected a folder {model}-PROFILE-VARIANT-SEED, as `train {model} --variant` makes it, got {folder}"
+    )
 
 
 def write_sound(wav: Tensor, path: Path) -> None:

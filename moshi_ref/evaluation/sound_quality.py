@@ -1,14 +1,16 @@
 """How much a sound has changed on its way through a codec, measured against the original.
 
+    level              decibels by which it has become louder
     log-mel distance   decibels in the bands of the ear; phase does not count
     SI-SDR             decibels, sample against sample: signal over distortion, whatever the level (Le Roux et al. 2019)
     STOI               0 to 1, short-time intelligibility (Taal et al. 2011); library pystoi
     PESQ               1 to 4.6, wideband (ITU-T P.862.2); library pesq, if it is installed
     ViSQOL             1 to 5, speech mode (Chinen et al. 2020); library visqol-python, if it is installed
 
-Higher is better but for the distance. None of them is a listener: a codec that is trained to sound right, not to give
-back the samples, may sound far better than SI-SDR and ViSQOL say. The paper's Table 4 is an example: trained by
-discriminators alone, Mimi falls from 2.82 to 1.84 in ViSQOL while people rate it at 81 in place of 58.8 of 100.
+Higher is better but for the level, which should be 0, and the distance. None of them is a listener: a codec that is
+trained to sound right, not to give back the samples, may sound far better than SI-SDR and ViSQOL say. The paper's Table
+4 is an example: trained by discriminators alone, Mimi falls from 2.82 to 1.84 in ViSQOL while people rate it at 81 in
+place of 58.8 of 100.
 
 Shapes: T samples at 24 kHz.
 """
@@ -59,6 +61,13 @@ def log_mel_distance(original: Tensor, output: Tensor) -> float:
     """Mean absolute difference of the log-mel spectrograms of two sounds (T,), in decibels."""
     check(original, output)
     return (log_mel(original) - log_mel(output)).abs().mean().item()
+
+
+def gain(original: Tensor, output: Tensor) -> float:
+    """How much louder the output (T,) is than the original, in decibels of their powers; negative if it is softer."""
+    check(original, output)
+    powers = [wav.square().mean().clamp(min=1e-10) for wav in (output, original)]  # -100 dB for digital silence
+    return 10 * (powers[0] / powers[1]).log10().item()
 
 
 def si_sdr(original: Tensor, output: Tensor) -> float:
@@ -131,7 +140,9 @@ def visqol(original: Tensor, output: Tensor) -> float:
 # --- All of them ----------------------------------------------------------------------------------
 
 Measure = Callable[[Tensor, Tensor], float]  # original (T,), output (T,) at 24 kHz
-REQUIRED: dict[str, Measure] = {"log-mel distance, dB": log_mel_distance, "SI-SDR, dB": si_sdr, "STOI": stoi}
+REQUIRED: dict[str, Measure] = {
+    "level, dB": gain, "log-mel distance, dB": log_mel_distance, "SI-SDR, dB": si_sdr, "STOI": stoi
+}  # fmt: skip
 OPTIONAL: dict[str, Measure] = {"PESQ": pesq, "ViSQOL": visqol}
 
 

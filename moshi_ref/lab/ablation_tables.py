@@ -1,18 +1,20 @@
-"""The measured variants of Mimi, and what may be said about them: `data/ablations`, read, averaged, compared.
+"""The measured variants of Mimi and Moshi, and what may be said about them: `data/ablations`, read, averaged, compared.
 
-The files are written by `evaluation.ablation_report`; several runs of a variant differ in their seed.
+The files are written by `evaluation.ablation_report` and `evaluation.moshi_ablation_report`; several runs of a variant
+differ in their seed.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..training.ablations import VARIANTS
+from ..training.moshi_ablations import WHAT_IS_LEFT_OUT
 from .profile import repository
 
-Run = dict  # {"variant", "profile", "seed", "curve", "report"}
+Run = dict  # {"variant", "profile", "seed", "curve", "report"}; of Moshi, "rows" in place of "report"
 Ablations = dict[str, list[Run]]
 FOLDER = "data/ablations"
 
@@ -20,30 +22,38 @@ FOLDER = "data/ablations"
 def load_ablations(folder: str | Path | None = None) -> Ablations:
     """{variant: its runs, by seed}, in the order of `training.ablations.VARIANTS`; a variant without a run is left
     out. `folder` is data/ablations unless told. Raises ValueError for a file that is no report of a known variant."""
-    folder = repository() / FOLDER if folder is None else Path(folder)
-    runs = [_read(path) for path in sorted(folder.glob("*.json"))]
-    found = {name: sorted((r for r in runs if r["variant"] == name), key=lambda r: r["seed"]) for name in VARIANTS}
+    return _load(repository() / FOLDER if folder is None else Path(folder), VARIANTS, "report")
+
+
+def load_moshi_ablations(folder: str | Path | None = None) -> Ablations:
+    """The same of Moshi, in the order of `training.moshi_ablations`; `folder` is data/ablations/moshi unless told."""
+    return _load(repository() / FOLDER / "moshi" if folder is None else Path(folder), WHAT_IS_LEFT_OUT, "rows")
+
+
+def _load(folder: Path, variants: Iterable[str], measured: str) -> Ablations:
+    runs = [_read(path, variants, measured) for path in sorted(folder.glob("*.json"))]
+    found = {name: sorted((r for r in runs if r["variant"] == name), key=lambda r: r["seed"]) for name in variants}
     return {name: several for name, several in found.items() if several}
 
 
-def _read(path: Path) -> Run:
+def _read(path: Path, variants: Iterable[str], measured: str) -> Run:
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name} is no JSON ({error}); write it again with evaluation.ablation_report") from None
-    missing = {"variant", "seed", "curve", "report"} - set(run if isinstance(run, dict) else ())
-    if missing or run["variant"] not in VARIANTS:
+        raise ValueError(f"{path.name} is no JSON ({error}); write it again, as the folder's reports are") from None
+    missing = {"variant", "seed", "curve", measured} - set(run if isinstance(run, dict) else ())
+    if missing or run["variant"] not in variants:
         raise ValueError(
-            f"expected in {path.name} a report on one of {', '.join(VARIANTS)}, got "
+            f"expected in {path.name} a report on one of {', '.join(variants)}, got "
             + (f"no {', '.join(sorted(missing))}" if missing else repr(run["variant"]))
         )
     return run
 
 
-def coverage(runs: Ablations) -> str:
+def coverage(runs: Ablations, variants: Iterable[str] = VARIANTS) -> str:
     """One line that says which runs are there and which variants are not."""
     there = [f"{name} (seeds {', '.join(str(run['seed']) for run in several)})" for name, several in runs.items()]
-    missing = [name for name in VARIANTS if name not in runs]
+    missing = [name for name in variants if name not in runs]
     text = "measured: " + ("; ".join(there) if there else "nothing yet")
     return text + (f". Not there yet: {', '.join(missing)}" if missing else "")
 

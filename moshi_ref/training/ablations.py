@@ -26,6 +26,7 @@ VARIANTS: dict[str, tuple[MimiConfig, dict]] = {
     "no-split-no-distillation": (ONE_STACK, {"distillation": 0.0}),
     "no-transformers": (NO_TRANSFORMERS, {}),
     "no-skipping": (ALL, {"skipped": 0.0}),  # of the quantizer, for half of the sequences
+    "no-waveform": (ALL, {"wave": 0.0}),
     "adversarial-only": (ALL, {"mel": 0.0, "envelope": 0.0, "wave": 0.0, "adversarial": 1.0, "features": 4.0}),
 }
 

@@ -9,6 +9,7 @@
                     to tts; and text that is only read                      SilentReading
     asr             readings, questions and human digits                    SingleStream
     tts             what Moshi reads, and its answers                       SingleStream
+    sums            sums and greetings by users, answers by Moshi           DuplexDialogues
 
 Utterances are encoded once and kept beside the utterances themselves.
 """
@@ -43,6 +44,7 @@ REACTIONS = 0.2  # clips of back-channels and of interruptions, each, as a share
 NOISY = 1 / 16  # questions in each noise, as a share of the questions
 PLACES = 4  # channels of each noise
 ECHOES = 0.2  # share of the answers that know their echo
+SUMS = ("sum", "greeting", "farewell")  # topics of conversations about sums
 
 Draw = Callable[[random.Random], Dialogue]
 
@@ -135,6 +137,8 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
                 return duplex(clips("question")).draw
             case "instruction":
                 return instruction(stage)
+            case "sums":
+                return duplex([clip for clip in clips("question") if clip.topic in SUMS]).draw
             case "asr":
                 return recognition(stage)
             case _:
