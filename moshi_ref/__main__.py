@@ -237,6 +237,8 @@ def run_train(args: argparse.Namespace) -> None:
         variants = {"mimi": VARIANTS, "moshi": WHAT_IS_LEFT_OUT}.get(args.model, ())
         if args.variant not in variants:
             raise ValueError(f"{args.model} has no variant {args.variant}; it has {', '.join(variants) or 'none'}")
+        if args.model == "moshi" and args.human is not None:
+            raise ValueError("Moshi's variants hear synthetic users alone; leave out --human")
         run += f"-{args.variant}-{args.seed}"
     if args.world is not None:
         if args.model != "recogniser":

@@ -31,7 +31,7 @@ from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi, MimiConfig
 from moshi_ref.moshi import MoshiConfig, MoshiStream
 from moshi_ref.speech_text import AHEAD, TAIL
-from moshi_ref.training import recipes, sources
+from moshi_ref.training import moshi_ablations, recipes, sources
 from moshi_ref.training.ablations import VARIANTS
 from moshi_ref.training.moshi_ablations import WHAT_IS_LEFT_OUT
 
@@ -225,6 +225,7 @@ def test_a_model_with_a_codec_beside_it_is_used_with_that_one(models, sound, tmp
         (("train", "mimi", "--variant", "no-helium"), "mimi has no variant no-helium; it has all, no-split, "),
         (("train", "moshi", "--variant", "no-split"), "moshi has no variant no-split; it has all, no-inner-monologue"),
         (("train", "helium", "--variant", "all"), "it has none"),
+        (("train", "moshi", "--variant", "all", "--human", "."), "leave out --human"),
     ],
 )
 def test_wrong_wishes_to_the_newer_commands_are_refused(arguments, part, models, sound, tmp_path, monkeypatch, capsys):
@@ -447,10 +448,15 @@ def test_train_a_moshi_with_a_part_left_out(variant, workplace, tokenizer, monke
     save(Mimi(tiny_mimi()), workplace / "mimi")
     save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
     tokenizer.save(workplace / "helium" / "tokenizer.model")
-    given = ("--mimi", workplace / "mimi", "--helium", workplace / "helium")
+    given, used = ("--mimi", workplace / "mimi", "--helium", workplace / "helium"), []
+    for name in ("start_from_helium", "wordless"):
+        function = getattr(moshi_ablations, name)
+        monkeypatch.setattr(moshi_ablations, name, lambda *a, f=function, n=name: used.append(n) or f(*a))
     assert run("train", "moshi", "--profile", "smoke", *given, "--variant", variant, "--seed", 1, "--bfloat16") == 0
     folder = Path("runs") / f"moshi-smoke-{variant}-1"
     assert capsys.readouterr().out == f"{folder}\n"
+    helium = [] if variant == "no-helium" else ["start_from_helium"]
+    assert used == helium + ["wordless"] * (variant == "no-inner-monologue")
     moshi = load_moshi(folder)
     assert moshi.config.delays[2] == (0 if variant == "no-acoustic-delay" else 1)
     reply = MoshiStream(moshi, load_mimi(folder / "mimi"), seed=0).step(torch.zeros(1, 1, 1920))

@@ -17,7 +17,7 @@ from moshi_ref.evaluation.duplex import Answer, Question
 from moshi_ref.evaluation.moshi_ablation_report import main, row
 from moshi_ref.mimi import Mimi
 from moshi_ref.tokenizer import PAD
-from moshi_ref.training.moshi_ablations import WHAT_IS_LEFT_OUT, variant_stage, wordless
+from moshi_ref.training.moshi_ablations import variant_stage, wordless
 from moshi_ref.training.recipes import PROFILES
 
 CPU = PROFILES["cpu"]
@@ -81,7 +81,3 @@ def test_wrong_wishes_are_refused(arguments, part, tmp_path, monkeypatch, capsys
     assert main([*arguments, "--out", "out"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ") and part in said and not list(Path(tmp_path).glob("out/*"))
-
-
-def test_every_variant_says_what_is_left_out():
-    assert list(WHAT_IS_LEFT_OUT)[0] == "all" and len(WHAT_IS_LEFT_OUT) == 5
