@@ -88,13 +88,15 @@ def _duplex_delays(codebooks: int, acoustic: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class MoshiOutput:
-    """Logits lined up with the codes that went in, frame by frame, and where they may enter a loss."""
+    """Logits lined up with the codes that went in, frame by frame, and where they may enter a loss. Those of audio, and
+    their mask, are of the frames `sounded` alone."""
 
     text_logits: Tensor  # (B, F, V_text)
     audio_logits: Tensor  # (B, Q, F, V)
     text_mask: Tensor  # (B, F) bool: False where the input token was -1
     audio_mask: Tensor  # (B, Q, F) bool: False there, and in the last frames that the delay pushed out
     hidden: Tensor  # (B, F, D): z, the Temporal Transformer's output before frame f's text was known
+    sounded: slice
 
 
 class Moshi(nn.Module):
@@ -103,24 +105,26 @@ class Moshi(nn.Module):
         self.config = config
         self.model = RQTransformer(config.model)
 
-    def forward(self, codes: Tensor, shown: Tensor | None = None, condition: Tensor | None = None) -> MoshiOutput:
+    def forward(self, codes: Tensor, shown: Tensor | None = None, condition: Tensor | None = None,
+                sounded: slice = slice(None)) -> MoshiOutput:
         """codes (B, K, F) int64, text first; -1 where a stream has nothing. Every frame is predicted from
         the frames before it; if `shown` (B, K, F) is given, from the frames of `shown` before it (training
         uses this to disturb the past). `condition` (B,) int64 is for models that take one, -1 where nothing is
-        known, which is also the default. Raises ValueError for another number of streams or for tokens out
-        of range."""
+        known, which is also the default. Audio is predicted in the frames `sounded`, in all of them by default.
+        Raises ValueError for another number of streams or for tokens out of range."""
         self._check(codes)
-        c, frames = self.config.model, codes.shape[-1]
+        c = self.config.model
         delayed = delay(codes, self.config.delays, c.initial_tokens)  # (B, K, F)
         past = delayed if shown is None else delay(shown, self.config.delays, c.initial_tokens)
         first = torch.tensor(c.initial_tokens, device=codes.device)[None, :, None].expand(len(codes), -1, 1)
         columns = torch.cat([first, past[..., :-1]], dim=-1)  # the column before each delayed column
-        hidden, text_logits, audio_logits = self.model(columns, delayed, self.condition(condition, len(codes)))
-        delays = self.config.delays[1 : 1 + c.predicted]
-        audio_mask = known(delays, frames).to(codes.device) & (codes[:, 1 : 1 + c.predicted] != ZERO)
+        given = self.condition(condition, len(codes))
+        hidden, text_logits, audio_logits = self.model(columns, delayed, given, sounded)
+        spoken, delays = codes[:, 1 : 1 + c.predicted, sounded], self.config.delays[1 : 1 + c.predicted]
+        audio_mask = known(delays, spoken.shape[-1]).to(codes.device) & (spoken != ZERO)
         if c.predicted:
             audio_logits = undelay(audio_logits, delays, fill=float("nan"))
-        return MoshiOutput(text_logits, audio_logits, codes[:, 0] != ZERO, audio_mask, hidden)
+        return MoshiOutput(text_logits, audio_logits, codes[:, 0] != ZERO, audio_mask, hidden, sounded)
 
     def condition(self, index: Tensor | None, batch_size: int) -> Tensor | None:
         """The vector (B, 1, D) of a condition (B,), None for models that take none."""

@@ -172,14 +172,15 @@ class RQTransformer(nn.Module):
         """Columns (B, K, F) -> z (B, F, D): at each frame, what is known about the next column."""
         return self.norm(self.temporal(self.embed(columns, condition), state))
 
-    def forward(self, columns: Tensor, targets: Tensor,
-                condition: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, columns: Tensor, targets: Tensor, condition: Tensor | None = None,
+                sounded: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
         """Teacher forcing. Frame f of `targets` (B, K, F) comes right after frame f of `columns` (B, K, F).
 
-        Returns z (B, F, D), the text logits (B, F, V_text) and the audio logits (B, Q, F, V) of the targets.
+        Returns z (B, F, D), the text logits (B, F, V_text) and the audio logits (B, Q, F, V) of the targets, these
+        only of the frames `sounded`.
         """
         z = self.context(columns, condition=condition)
-        return z, self.text_head(z), self.depth_logits(z, targets)
+        return z, self.text_head(z), self.depth_logits(z[:, sounded], targets[..., sounded])
 
     def depth_logits(self, z: Tensor, targets: Tensor) -> Tensor:
         """Audio logits (B, Q, F, V) of each target column, all its tokens at once: code q is predicted from z

@@ -67,6 +67,20 @@ def test_shapes_and_masks():
                        .expand(2, Q, 8))  # fmt: skip
 
 
+@pytest.mark.parametrize("sounded", [slice(0, 8), slice(2, 5), slice(6, 8)])
+def test_of_some_frames_the_audio_alone_is_left_out(sounded):
+    """What is predicted is the same as with all frames; the delay cannot look beyond the piece."""
+    moshi, codes = small_moshi(), grid(8, batch=2)
+    every, some = moshi(codes), moshi(codes, sounded=sounded)
+    assert torch.equal(some.text_logits, every.text_logits) and torch.equal(some.hidden, every.hidden)
+    assert some.sounded == sounded
+    expected = every.audio_mask[..., sounded].clone()
+    expected[:, 1:, -1] = False
+    assert torch.equal(some.audio_mask, expected)
+    ours, theirs = (logits[some.audio_mask] for logits in (some.audio_logits, every.audio_logits[:, :, sounded]))
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
 @pytest.mark.parametrize("acoustic", [0, 1, 2])
 def test_what_each_prediction_may_see(acoustic):
     """Text and semantic code of frame f see everything before f. Acoustic codes of frame f are predicted

@@ -9,17 +9,17 @@ from test_timeline import FRAMES, RATE, Q
 
 from moshi_ref.corpus import duplex_dialogues
 from moshi_ref.corpus.duplex_dialogues import DuplexDialogues
-from moshi_ref.corpus.silent_reading import SENTENCES, SilentReading, as_moshi_says
+from moshi_ref.corpus.silent_reading import SENTENCES, SilentReading, as_moshi_says, first_difference
 from moshi_ref.inner_monologue import tokens_to_words
 from moshi_ref.rq_transformer import ZERO
 from moshi_ref.tokenizer import PAD
 
-DOCUMENTS = "Seven plus five is nine. I just wait.", "User: repeat the question Moshi: lazy dogs jump over the box"
+DOCUMENTS = "Seven plus five is nine. I just wait.", "User: repeat the question Moshi: lazy dogs jump over boxes"
 
 
 def test_of_a_dialogue_it_says_its_own_part():
     assert as_moshi_says(DOCUMENTS[0]) == ["Seven plus five is nine.", "I just wait."]
-    assert as_moshi_says(DOCUMENTS[1]) == ["lazy dogs jump over the box"]
+    assert as_moshi_says(DOCUMENTS[1]) == ["lazy dogs jump over boxes"]
     assert as_moshi_says("User: Hi. Moshi: Hello. How are you?\nUser: Bye.") == ["Hello.", "How are you?", "User: Bye."]
 
 
@@ -45,40 +45,64 @@ def test_a_silent_reading_is_text_in_the_rhythm_of_speech(silent, tokenizer):
             assert pause == 0 or SENTENCES[0] <= pause <= SENTENCES[1]
             assert (pause > 0) == word.text.endswith(".")
             assert 0.1 < word.end - word.start < 1.0
-    assert found == {"Seven plus five is nine. I just wait.", "I just wait.", "lazy dogs jump over the box"}
+    assert found == {"Seven plus five is nine. I just wait.", "I just wait.", "lazy dogs jump over boxes"}
 
 
 def test_of_a_silent_reading_no_sound_is_learnt(silent, tokenizer):
     quiet = 0
-    for seed in range(60):
+    for seed in range(80):
         dialogue = silent.draw(random.Random(seed))
-        assert dialogue.codes.shape == (1 + 2 * Q, FRAMES) and dialogue.codes.dtype == torch.int64
+        assert dialogue.codes.shape == dialogue.past.shape == (1 + 2 * Q, FRAMES)
+        assert dialogue.codes.dtype == dialogue.past.dtype == torch.int64
         assert (dialogue.codes[1:] == ZERO).all() and not dialogue.given
-        assert torch.equal(dialogue.heard[0], dialogue.codes[0])
-        if dialogue.sounds is None:
+        if dialogue.shown is None:
             quiet += 1
-            assert dialogue.heard is dialogue.codes and (dialogue.user_text == PAD).all()
+            assert (dialogue.user_text == PAD).all()
             said = " ".join(w.text for w in tokens_to_words(dialogue.codes[0], tokenizer))
             assert any(said in " ".join(as_moshi_says(document)) for document in DOCUMENTS)
-    assert 15 < quiet < 45
+    assert 10 < quiet < 30
 
 
-def test_in_a_conversation_it_reads_sentences_of_the_same_length(silent, conversations, tokenizer):
+def test_in_a_conversation_it_reads_other_answers_of_the_same_length(silent, conversations, tokenizer):
     exchanged = 0
     for seed in range(60):
         dialogue, line = silent.draw(random.Random(seed)), conversations.timeline(random.Random(seed))
-        if dialogue.sounds is None:
+        if dialogue.shown is None:
             continue
         spoken = line.dialogue()
-        assert torch.equal(dialogue.heard[1:], spoken.codes[1:]) and torch.equal(dialogue.user_text, spoken.user_text)
-        words = silent.instead(line, random.Random(0))
+        assert torch.equal(dialogue.past[1:], spoken.codes[1:]) and torch.equal(dialogue.user_text, spoken.user_text)
+        words, learnt = silent.instead(line, random.Random(0))
         assert [(w.start, w.end) for w in words] == [(w.start, w.end) for w in line.words("moshi")]
+        assert len(learnt) == len(words)
         for turn in line.turns["moshi"]:
             here = " ".join(w.text for w in words if turn.start <= w.start < turn.end)
-            same = [each for each in silent.by_length.get(len(turn.words), ())]
+            same = silent.answers.get(len(turn.words), ())
             assert here in same if same else here == " ".join(w.text for w in turn.words)
             exchanged += bool(same)
     assert exchanged > 20
+
+
+def test_only_what_comes_after_the_first_difference_is_learnt(silent, conversations, tokenizer):
+    """Moshi says "seven plus five is twelve" and reads "seven plus six is thirteen"."""
+    line = next(line for line in map(conversations.timeline, map(random.Random, range(99)))
+                if [w.text for w in line.words("moshi")] == "seven plus five is twelve".split())
+    silent.answers = {5: ["seven plus six is thirteen"]}
+    assert silent.instead(line, random.Random(0))[1] == [False, False, False, True, True]
+    silent.conversation = lambda rng: line
+    dialogue = next(each for each in map(silent.draw, map(random.Random, range(9))) if each.shown is not None)
+    assert [w.text for w in tokens_to_words(dialogue.past[0], tokenizer)] == "seven plus six is thirteen".split()
+    assert [w.text for w in tokens_to_words(dialogue.codes[0].clamp(min=PAD), tokenizer)] == ["is", "thirteen"]
+    kept = dialogue.codes[0] != ZERO
+    assert torch.equal(dialogue.codes[0][kept], dialogue.past[0][kept])
+    assert (dialogue.past[0][~kept] > PAD).all()  # when it speaks is learnt everywhere
+
+
+def test_the_very_answer_is_learnt_as_a_whole(silent, conversations):
+    line = next(line for line in map(conversations.timeline, map(random.Random, range(99))) if line.turns["moshi"])
+    silent.answers = {}
+    words, learnt = silent.instead(line, random.Random(0))
+    assert words == line.words("moshi") and all(learnt)
+    assert first_difference("a b c".split(), "a x c".split()) == 1 and first_difference(["a"], ["a"]) == 1
 
 
 def test_a_silent_reading_needs_documents(conversations, tokenizer):

@@ -103,7 +103,8 @@ def test_in_the_last_stage_it_is_a_recogniser_or_a_voice_now_and_then_or_reads(s
     codes = drawn(source, ALL["instruction"], 400)
     silent = (codes[:, 1:] == ZERO).flatten(1).all(1)
     assert 0.19 < silent.float().mean() < 0.31
-    assert (codes[silent, 0] > PAD).any(1).float().mean() > 0.9  # in some conversations nobody speaks
+    text = codes[silent, 0]  # words, or nothing where a word stands that is not learnt; in some conversations, no word
+    assert ((text > PAD) | (text == ZERO)).any(1).float().mean() > 0.9
     codes = codes[~silent]
     alone = (codes[:, 1 + Q :] == ZERO).flatten(1).all(1)
     assert 0.20 < alone.float().mean() < 0.34

@@ -24,7 +24,15 @@ from moshi_ref.training import stages as module
 from moshi_ref.training.language import LanguageRecipe
 from moshi_ref.training.loop import constant, one_step, schedule, train
 from moshi_ref.training.recipes import PROFILES
-from moshi_ref.training.stage_task import WORDS, Stage, StageTask, hear_as_spoken, new_student, set_acoustic_delay
+from moshi_ref.training.stage_task import (
+    WORDS,
+    Stage,
+    StageTask,
+    hear_as_spoken,
+    new_student,
+    piece,
+    set_acoustic_delay,
+)
 from moshi_ref.training.stages import speech_text_stage, stages, train_speech_text, train_stages
 from moshi_ref.training.supervision import for_both_speakers, for_moshi_alone
 
@@ -148,12 +156,34 @@ def test_what_is_heard_may_be_other_than_what_is_learnt():
     known = random_dialogue(random.Random(3))
     silent = replace(known, codes=torch.cat([known.codes[:1], torch.full_like(known.codes[1:], ZERO)]))
     losses = []
-    for dialogue in (silent, replace(silent, sounds=known.codes[1:]), known):
+    for dialogue in (silent, replace(silent, shown=known.codes), known):
         task.draw = lambda rng, dialogue=dialogue: dialogue
         losses.append(task.losses(0, random.Random(0)))
     assert losses[0]["audio"] == losses[1]["audio"] == 0 < losses[2]["audio"]
     close(losses[1]["text"], losses[2]["text"])
     assert (losses[0]["text"] - losses[1]["text"]).abs() > 1e-4
+
+
+def test_of_a_piece_of_the_frames_the_audio_is_learnt():
+    """The text of all frames, the audio of a random third; on average over the pieces, all of the audio."""
+    recipe = LanguageRecipe(batch_size=2, **UNDISTURBED)
+    every, some = (new_task(replace(STAGE, recipe=replace(recipe, sounded=share))) for share in (1.0, 1 / 3))
+    known = random_dialogue(random.Random(3))
+    every.draw = some.draw = lambda rng: known
+    whole = every.losses(0, random.Random(0))
+    parts = [some.losses(0, random.Random(seed)) for seed in range(40)]
+    for part in parts:
+        assert part["text"] == whole["text"] and part["heard"] == whole["heard"]
+    audio = torch.stack([part["audio"] for part in parts])
+    assert audio.std() > 0 and audio.min() < whole["audio"] < audio.max()
+    parts[0]["loss"].backward()
+    assert without_gradient(some.modules) == []
+
+
+def test_a_piece_is_anywhere_and_never_empty():
+    pieces = [piece(8, 0.25, random.Random(seed)) for seed in range(99)]
+    assert {each.stop - each.start for each in pieces} == {2} and {each.start for each in pieces} == set(range(7))
+    assert piece(8, 1.0, random.Random(0)) == slice(0, 8) and piece(3, 0.01, random.Random(0)).stop > 0
 
 
 def test_both_speakers_count_alike():
@@ -263,6 +293,7 @@ def test_the_stages_are_the_papers():
         assert first.temporal < first.depth and second.temporal < second.depth
         assert (first.factor, second.factor, third.factor) == (schedule, constant, constant)
         assert first.recipe.heard == 0 < second.recipe.heard
+        assert fourth.recipe.sounded < 1 == third.recipe.sounded
         assert fourth.aside + fourth.silent < 0.5 and fourth.recipe.forgotten == 0 < first.recipe.forgotten
         asr, tts = (speech_text_stage(name, profile) for name in ("asr", "tts"))
         assert asr.recipe.heard == tts.recipe.heard == tts.recipe.forgotten == 0

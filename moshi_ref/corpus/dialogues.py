@@ -168,12 +168,12 @@ class Dialogue:
     codes: Tensor  # (K, F) int64: Moshi's text and codes, the user's codes
     user_text: Tensor  # (F,) int64: the user's words as they become known; PAD and EPAD elsewhere
     given: bool = False  # Moshi's words are given to it, so there is nothing to learn about which they are
-    sounds: Tensor | None = None  # (K - 1, F) int64: what is heard instead of the codes, of which nothing is learnt
+    shown: Tensor | None = None  # (K, F) int64: what is seen and heard instead of the codes
 
     @property
-    def heard(self) -> Tensor:
+    def past(self) -> Tensor:
         """The tokens as they are shown, (K, F)."""
-        return self.codes if self.sounds is None else torch.cat([self.codes[:1], self.sounds])
+        return self.codes if self.shown is None else self.shown
 
 
 class Dialogues:

@@ -37,7 +37,7 @@ REST = 0.5  # seconds for which a question goes on after its telling word, if it
 SILENT = 0.05  # how often nobody says anything more
 ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
 # topic: how often it is asked for, relative to the others (and to 1): what is hard to learn is practised more often
-PRACTICE = {"fact": 24, "sum": 6, "digits": 7, "compare": 5, "repeat": 5, "word": 6, "count": 7}
+PRACTICE = {"fact": 24, "sum": 6, "digits": 12, "compare": 8, "repeat": 8, "word": 6, "count": 8}
 
 
 def plain(clip: Clip) -> list[str]:

@@ -48,6 +48,7 @@ class LanguageRecipe:
     replaced: float = 0.4  # the largest share of Moshi's past audio tokens that is replaced
     misheard: float = 0.3  # the largest share of the user's past tokens that is replaced
     muffled: float = 0.3  # the share of dialogues in which only the semantic codes of the user are shown
+    sounded: float = 1.0  # the share of the frames whose audio is learnt; see `stages.py`
 
 
 def weighted_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ def dialogue_losses(out: MoshiOutput, hearing: Tensor, codes: Tensor, heard: Ten
     """The losses of dialogues codes (B, K, F) whose users say heard (B, F), from what the model and the hearing head
     (B, F, V_text) made of them. Where the user's codes are predicted too, they count as much as Moshi's."""
     own = (codes.shape[1] - 1) // 2  # codebooks of a speaker
-    spoken = codes[:, 1 : 1 + out.audio_logits.shape[1]]  # (B, Q, F), where Q is `own` or twice that
+    spoken = codes[:, 1 : 1 + out.audio_logits.shape[1], out.sounded]  # (B, Q, F), where Q is `own` or twice that
     audio = (x.unflatten(1, (-1, own)).flatten(0, 1) for x in (out.audio_logits, spoken, out.audio_mask))
     losses = {
         "text": text_loss(out.text_logits, codes[:, 0], out.text_mask, recipe.padding_weight),

@@ -56,12 +56,14 @@ class Student(nn.Module):
         config = moshi.config.model
         self.moshi, self.hearing_head = moshi, Linear(config.temporal.dim, config.text_vocabulary)
 
-    def forward(self, codes: Tensor, shown: Tensor | None = None) -> Tensor | tuple[MoshiOutput, Tensor]:
-        """Dialogues (B, K, F) and how they are shown (B, K, F) -> what Moshi makes of them, and the logits (B, F, V)
-        of the user's words. Text (B, T) -> the logits (B, T, V) of the token after each."""
+    def forward(self, codes: Tensor, shown: Tensor | None = None,
+                sounded: slice = slice(None)) -> Tensor | tuple[MoshiOutput, Tensor]:
+        """Dialogues (B, K, F) and how they are shown (B, K, F) -> what Moshi makes of them, of audio only in the frames
+        `sounded`, and the logits (B, F, V) of the user's words. Text (B, T) -> the logits (B, T, V) of the token after
+        each."""
         if codes.dim() == 2:
             return read(self.moshi.model, codes)
-        out = self.moshi(codes, shown)
+        out = self.moshi(codes, shown, sounded=sounded)
         return out, self.hearing_head(out.hidden)
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
@@ -94,6 +96,13 @@ def hear_as_spoken(moshi: Moshi) -> None:
     own = len(embeddings) // 2
     for mine, theirs in zip(embeddings[:own], embeddings[own:], strict=True):
         theirs.weight.copy_(mine.weight)
+
+
+def piece(frames: int, share: float, rng: random.Random) -> slice:
+    """A random piece of so many frames that is a share of them."""
+    length = max(1, round(share * frames))
+    begin = rng.randrange(frames - length + 1)
+    return slice(begin, begin + length)
 
 
 class StageTask:
@@ -141,10 +150,10 @@ class StageTask:
         """The losses of dialogues; see `language.dialogue_losses`."""
         dialogues = [self.draw(rng) for _ in range(self.recipe.batch_size)]
         mine, whole_batch = share(len(dialogues)), torch.stack([d.codes for d in dialogues])  # (B, K, F)
-        shown = disturb(torch.stack([d.heard for d in dialogues]), self.recipe)
+        shown = disturb(torch.stack([d.past for d in dialogues]), self.recipe)
         codes, shown = (each[mine].to(self.device) for each in (whole_batch, shown))
         heard = torch.stack([d.user_text for d in dialogues[mine]]).to(self.device)  # (B, F)
-        out, hearing = self.modules(codes, shown)
+        out, hearing = self.modules(codes, shown, piece(codes.shape[-1], self.recipe.sounded, rng))
         given = torch.tensor([d.given for d in dialogues[mine]], device=self.device)  # (B,)
         words = codes[:, 0] > PAD  # (B, F)
         out = replace(out, text_mask=out.text_mask & ~(given[:, None] & words))

@@ -22,8 +22,13 @@ these alone.
 
 And then there is what it has only read. Helium knows it as running text; Moshi speaks in words with PAD and EPAD
 between them, and has to find it there, also while it hears itself. So in a quarter of the last stage it reads
-silently, in that form; in every second case there are the sounds of a conversation in which something else is said.
+silently, in that form; in three of four cases there are the sounds of a conversation in which something else is said.
 Nothing of its past text is hidden in this stage: an answer should go on from what was just said, as text does.
+
+Half of the time of a step is the Depth Transformer's, which runs eight times for every frame. It is small and learns
+quickly; to hear and to answer takes longer. So in the last stage the audio of a random quarter of the frames is learnt
+in each step, and all of their text. (Sesame's CSM learns a sixteenth: "compute amortization", in Crossing the uncanny
+valley of conversational voice, 2025.)
 """
 
 import sys
@@ -50,12 +55,13 @@ from .text import pack
 def stages(profile: Profile) -> tuple[Stage, ...]:
     """The four stages of a Moshi that converses."""
     recipe, alone = profile.moshi, replace(profile.moshi, heard=0.0)  # alone, there is nobody to be heard
-    asked = replace(recipe, heard=2.0, forgotten=0.0)  # what it has just said is what its answer goes on from
+    # what it has just said is what its answer goes on from; of its voice it has learnt most already
+    asked = replace(recipe, heard=2.0, forgotten=0.0, sounded=0.25)
     return (
         Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 1.6), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
+        Stage("instruction", steps(profile, 4.2), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
     )
 
 
