@@ -442,26 +442,27 @@ def test_train_moshi(workplace, cache, tokenizer, capsys):
 
 @pytest.mark.parametrize("variant", WHAT_IS_LEFT_OUT)
 def test_train_a_moshi_with_a_part_left_out(variant, workplace, tokenizer, monkeypatch, capsys):
-    """It starts from Helium, but for the one that does not; and it talks."""
+    """It starts from Helium, but for the two that do not; one reads as well; and it talks."""
     small = small_moshi(len(tokenizer)).config
     monkeypatch.setattr(MoshiConfig, "tiny", lambda vocabulary: small)
     save(Mimi(tiny_mimi()), workplace / "mimi")
     save(Helium(replace(tiny_helium(), vocabulary=len(tokenizer))), workplace / "helium")
     tokenizer.save(workplace / "helium" / "tokenizer.model")
     given, used = ("--mimi", workplace / "mimi", "--helium", workplace / "helium"), []
-    for name in ("start_from_helium", "wordless"):
+    for name in ("start_from_helium", "wordless", "pack"):
         function = getattr(moshi_ablations, name)
         monkeypatch.setattr(moshi_ablations, name, lambda *a, f=function, n=name: used.append(n) or f(*a))
     assert run("train", "moshi", "--profile", "smoke", *given, "--variant", variant, "--seed", 1, "--bfloat16") == 0
     folder = Path("runs") / f"moshi-smoke-{variant}-1"
     assert capsys.readouterr().out == f"{folder}\n"
-    helium = [] if variant == "no-helium" else ["start_from_helium"]
-    assert used == helium + ["wordless"] * (variant == "no-inner-monologue")
+    helium = [] if variant in ("no-helium", "no-reading") else ["start_from_helium"]
+    assert used == helium + {"no-inner-monologue": ["wordless"], "reading": ["pack"]}.get(variant, [])
     moshi = load_moshi(folder)
     assert moshi.config.delays[2] == (0 if variant == "no-acoustic-delay" else 1)
     reply = MoshiStream(moshi, load_mimi(folder / "mimi"), seed=0).step(torch.zeros(1, 1, 1920))
     assert reply.audio.isfinite().all()
-    assert [entry["step"] for entry in json.loads((folder / "curve.json").read_text())] == [0]
+    steps = 2 if "reading" in variant else 1
+    assert [entry["step"] for entry in json.loads((folder / "curve.json").read_text())] == list(range(steps))
 
 
 def test_train_stages_then_a_recogniser_and_a_voice(workplace, tokenizer, monkeypatch, capsys):

@@ -31,6 +31,9 @@ def test_a_variant_differs_from_all_in_one_thing():
     assert variant_stage("even-weights", CPU) == replace(every, recipe=even) != every
     for name in ("no-inner-monologue", "no-helium"):  # differ in what they learn from, and in where they begin
         assert variant_stage(name, CPU) == every
+    longer = variant_stage("no-reading", CPU)
+    assert longer == replace(every, steps=longer.steps) and longer.steps == 3 * every.steps
+    assert variant_stage("reading", CPU) == replace(longer, text_only=0.1, silent=0.25)
 
 
 def test_without_its_words_a_dialogue_sounds_the_same():

@@ -9,7 +9,8 @@
                     to tts; and text that is only read                      SilentReading
     asr             readings, questions and human digits                    SingleStream
     tts             what Moshi reads, and its answers                       SingleStream
-    sums            sums and greetings by users, answers by Moshi           DuplexDialogues
+    sums            sums and greetings by users, answers by Moshi; text     DuplexDialogues
+                    that is only read, in one of its variants               SilentReading
 
 Utterances are encoded once and kept beside the utterances themselves.
 """
@@ -116,16 +117,18 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
         others = [clips(kind) for kind in ("answer", "backchannel", "interruption")]
         return DuplexDialogues(questions, *others, backgrounds, tokenizer, rate, noises)
 
+    def reading_too(conversations: DuplexDialogues, stage: Stage) -> Draw:
+        if not documents or not stage.silent:
+            return conversations.draw
+        reading = SilentReading(documents, conversations.timeline, tokenizer, rate).draw
+        return now_and_then(conversations.draw, (reading,), stage.silent / (1 - stage.aside))
+
     def instruction(stage: Stage) -> Draw:
         kinds = ["question", "question in rooms", "people"]
         kinds += [f"question in noise {number}" for number in range(1, 1 + len(NOISES))]
         questions = [clip for kind in kinds for clip in clips(kind)]
         conversations = duplex(questions, encode_noises(mimi, profile.frames, PLACES, seed))
-        usual = conversations.draw
-        if documents and stage.silent:
-            reading = SilentReading(documents, conversations.timeline, tokenizer, rate).draw
-            usual = now_and_then(usual, (reading,), stage.silent / (1 - stage.aside))
-        return now_and_then(usual, (recognition(stage), synthesis(stage)), stage.aside)
+        return now_and_then(reading_too(conversations, stage), (recognition(stage), synthesis(stage)), stage.aside)
 
     def source(stage: Stage) -> Draw:
         match stage.name:
@@ -138,7 +141,7 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
             case "instruction":
                 return instruction(stage)
             case "sums":
-                return duplex([clip for clip in clips("question") if clip.topic in SUMS]).draw
+                return reading_too(duplex([clip for clip in clips("question") if clip.topic in SUMS]), stage)
             case "asr":
                 return recognition(stage)
             case _:
