@@ -206,10 +206,10 @@ def test_another_teacher_needs_another_projection():
     assert task.losses(2, random.Random(0))["distillation"].isfinite()
 
 
-# --- The second stage -----------------------------------------------------------------------------
+# --- The last stage -------------------------------------------------------------------------------
 
 
-def test_in_the_second_stage_the_decoder_learns_and_the_codes_stay(tmp_path):
+def test_in_the_last_stage_the_decoder_learns_and_the_codes_stay(tmp_path):
     first = codec_task()
     train(first, tmp_path, 4, seed=0, warmup=1)
     before = first.trained().state_dict()
@@ -220,6 +220,16 @@ def test_in_the_second_stage_the_decoder_learns_and_the_codes_stay(tmp_path):
     changed = {name for name in before if not torch.equal(after[name], before[name])}
     learning = {name for name in before if name.startswith(("upsample", "decoder"))}
     assert changed == learning
+
+
+def test_now_and_then_the_decoder_hears_fewer_codebooks(monkeypatch):
+    task, heard = DecoderTask(Mimi(tiny_mimi()), codec_task().sources, RECIPE, CPU), []
+    decode, every = task.mimi.quantizer.decode, task.mimi.config.codebooks
+    monkeypatch.setattr(task.mimi.quantizer, "decode", lambda codes: heard.append(codes.shape[1]) or decode(codes))
+    for step in range(40):
+        torch.manual_seed(step)
+        task.losses(step, random.Random(step))
+    assert 20 < heard.count(every) < 40 and set(heard) <= set(range(1, every + 1))
 
 
 def test_the_judge_may_learn_alone_first(tmp_path):

@@ -76,6 +76,7 @@ class CodecRecipe:
 
 
 BALANCED = ("mel", "envelope", "wave", "adversarial", "features")
+FEWER = 0.25  # share of the decoder's own steps in which it hears a random number of codebooks, and not all of them
 AVERAGE = 0.99  # decay of the running mean of Mimi's weights, which is what is kept of them
 
 
@@ -230,7 +231,7 @@ class CodecTask:
 
 
 class DecoderTask(CodecTask):
-    """A second stage, in which only what comes after the quantizer goes on learning.
+    """A last stage, in which only what comes after the quantizer goes on learning.
 
     The codes stay what they are. So a language model can be trained on them at the same time, and the voice
     that will speak its answers gets better meanwhile.
@@ -242,8 +243,10 @@ class DecoderTask(CodecTask):
         """The losses of one batch; see `training.loop.Task`."""
         self.remember(step)
         wav, _ = self.batch(rng)
+        most = self.mimi.config.codebooks
+        count = int(torch.randint(1, most + 1, ())) if torch.rand(()) < FEWER else most
         with torch.no_grad():
-            quantized = self.mimi.quantizer.decode(self.mimi.encode(wav))
+            quantized = self.mimi.quantizer.decode(self.mimi.encode(wav, codebooks=count))
         output = self.mimi.decode_latent(quantized)
         losses = self.sound_losses(output, wav)
         losses["loss"] = self.total(step, losses, output)
