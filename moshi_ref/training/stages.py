@@ -25,10 +25,10 @@ between them, and has to find it there, also while it hears itself. So in a quar
 silently, in that form; in three of four cases there are the sounds of a conversation in which something else is said.
 Nothing of its past text is hidden in this stage: an answer should go on from what was just said, as text does.
 
-Half of the time of a step is the Depth Transformer's, which runs eight times for every frame. It is small and learns
-quickly; to hear and to answer takes longer. So in the last stage the audio of a random quarter of the frames is learnt
-in each step, and all of their text. (Sesame's CSM learns a sixteenth: "compute amortization", in Crossing the uncanny
-valley of conversational voice, 2025.)
+Nearly half of the time of a step is the Depth Transformer's, which runs eight times for every frame. It is small and
+learns quickly; to hear and to answer takes longer. So in the last stage the audio of a random quarter of the frames is
+learnt in each step, and all of their text. (Sesame's CSM learns a sixteenth: "compute amortization", in Crossing the
+uncanny valley of conversational voice, 2025.)
 """
 
 import sys
