@@ -32,6 +32,12 @@ def test_a_thinned_curve_keeps_the_means():
     assert second["loss"] == first["loss"] + PIECE
 
 
+def test_a_loss_of_some_steps_is_the_mean_of_those():
+    curve = [{"step": i, "seconds": 1.0, "reading" if i % 10 == 9 else "text": float(i)} for i in range(PIECE)]
+    (point,) = thinned(curve)
+    assert point == {"step": PIECE - 1, "seconds": 1.0, "reading": 29.0, "text": 24.0}
+
+
 def test_the_files_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(ablation_report, "everything", lambda *_: {"quality": {}})
     run = tmp_path / "mimi-cpu-no-split-1"

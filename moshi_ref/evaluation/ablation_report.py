@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import sys
+from itertools import chain
 from pathlib import Path
 
 import soundfile
@@ -43,12 +44,15 @@ def two_sentences() -> Tensor:
 
 
 def thinned(curve: list[dict]) -> list[dict]:
-    """The mean of every PIECE steps, at the last of them."""
-    pieces = [curve[i : i + PIECE] for i in range(0, len(curve) - PIECE + 1, PIECE)]
-    losses = [name for name in curve[0] if name not in ("step", "seconds")]
-    return [{"step": piece[-1]["step"], "seconds": piece[-1]["seconds"]}
-            | {name: round(sum(entry[name] for entry in piece) / len(piece), 4) for name in losses}
-            for piece in pieces]  # fmt: skip
+    """The mean of every PIECE steps, at the last of them. A loss that not all of them have is the mean of those that
+    do: steps on text alone have others than steps on dialogues."""
+    thin = []
+    for i in range(0, len(curve) - PIECE + 1, PIECE):
+        piece = curve[i : i + PIECE]
+        found = {name: [entry[name] for entry in piece if name in entry] for name in dict.fromkeys(chain(*piece))}
+        last = {name: piece[-1][name] for name in ("step", "seconds")}
+        thin.append({name: round(sum(some) / len(some), 4) for name, some in found.items()} | last)
+    return thin
 
 
 def named(folder: Path, model: str = "mimi") -> dict:
