@@ -30,14 +30,14 @@ from .timeline import Timeline, Turn
 FIRST = 1.0  # seconds within which the first question begins
 NEXT = (0.5, 1.6)  # seconds between the end of an exchange and the next question
 REACTION = (HEARING + 0.04, HEARING + 0.20)  # seconds from the end of the telling word until Moshi falls silent
-EVENTS = {"none": 10, "backchannel": 4, "interruption": 3, "barge-in": 3}  # during an answer, and how often
+EVENTS = {"none": 8, "backchannel": 8, "interruption": 3, "barge-in": 3}  # during an answer, and how often
 SETTLED = 0.3  # seconds that Moshi speaks before anything happens
 AFTERWARDS = 0.1  # how often the user says "yes" or "stop" when Moshi has finished
 REST = 0.5  # seconds for which a question goes on after its telling word, if it interrupts: Moshi must be silent first
 SILENT = 0.05  # how often nobody says anything more
 ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
 # topic: how often it is asked for, relative to the others (and to 1): what is hard to learn is practised more often
-PRACTICE = {"fact": 24, "sum": 6, "digits": 12, "compare": 8, "repeat": 8, "word": 6, "count": 8}
+PRACTICE = {"fact": 32, "sum": 6, "digits": 12, "compare": 8, "repeat": 6, "word": 4, "words": 12, "count": 8}
 
 
 def plain(clip: Clip) -> list[str]:

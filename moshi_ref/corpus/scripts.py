@@ -4,18 +4,19 @@ In `small_world.py` a question is a row of lower-case words. Helium has learnt t
 seven.", and what it knows is of use to Moshi only if Moshi's text stream is written in the same way. So a script is an
 `Exchange` with capital letters and stops, in the very words of `documents.py`:
 
-    fact                "What is the job of Ada?"          "Ada is a baker."
+    fact                "Tell me, what does Ada work as?"  "Ada is a baker."
     sum                 "What is three plus four?"         "Three plus four is seven."
     digits              "three four"                       "Three plus four is seven."
     compare             "Which is more three or four?"     "Four is more."
     repeat              "Repeat three four."               "Three four."
     word                "Repeat harbour."                  "You said harbour."   (so it keeps its small letter)
+    words               "Repeat Ada seven."                "Ada seven."
     count               "Count from two to four."          "Two, three, four."
     greeting, farewell  "Good night."                      "Good night, sleep well."
 
 Three splits, by construction:
 
-    train      what may be spoken in training
+    train      what may be spoken in training; questions for facts in any of the many ways of `phrasings.py`
     test       held-out pairs of numbers, and facts in the phrasings of the test: neither read nor spoken in training
     unspoken   sums and facts that Helium reads in training, and that nobody says there. If Moshi knows them aloud, its
                knowledge has come from reading. Their words are all spoken elsewhere; only the facts are new.
@@ -23,17 +24,19 @@ Three splits, by construction:
 
 import random
 import re
+from itertools import combinations
 
 from .documents import FAREWELLS, GREETINGS, LESSON_COMPARISONS, LESSON_SUMS, pair, tell
 from .facts import FACTS, NEXT, READ, VILLAGE, Fact, Relation, sentence
+from .phrasings import ask_aloud
 from .small_world import NUMBERS, Exchange, exchange, held_out, held_out_pairs, known_pairs
 from .stories import CHAIN, CONTEST, GIFTS, LOST, MESSAGE, MOVED, SWAPPED, WEATHER, draw_cast, whole
 from .stories import tell as tell_story
 
 # split: {topic: how often, relative to the others}
 TOPICS = {
-    "train": {"fact": 8, "sum": 4, "digits": 3, "compare": 2, "repeat": 2, "word": 3, "count": 2, "greeting": 1,
-              "farewell": 1},
+    "train": {"fact": 12, "sum": 4, "digits": 3, "compare": 2, "repeat": 2, "word": 3, "words": 6, "count": 2,
+              "greeting": 1, "farewell": 1},
     "test": {"fact": 8, "sum": 4, "digits": 3, "compare": 2, "repeat": 2, "count": 2},
     "unspoken": {"fact": 3, "sum": 1},
 }  # fmt: skip
@@ -41,6 +44,7 @@ BACKCHANNELS = ("Uh huh.", "Hmm.", "Yes.", "Right.", "Okay.", "I see.")  # not "
 INTERRUPTIONS = ("Stop.", "Wait.", "Stop please.", "Hold on.")
 HIGHEST, LONGEST = 12, 5  # up to where one counts, and how far at most
 SHARE = 0.2  # of the facts of nature that stay unspoken
+ROWS = 1_000  # of words to be repeated
 READING = 18  # words of a reading at most
 STORIES = (LOST, SWAPPED, GIFTS, MOVED, CONTEST, MESSAGE, WEATHER, CHAIN)  # the plots that tell no fact and no sum
 STOPS = '.,?!"'
@@ -92,6 +96,26 @@ WORDS = sorted({word for fact in FACTS for word in (fact.subject, fact.object)} 
 SPOKEN_ABOUT: dict[str, list[Fact]] = {}
 for _fact in SPOKEN:
     SPOKEN_ABOUT.setdefault(_fact.subject, []).append(_fact)
+ENDS = {frozenset((fact.subject, fact.object)) for fact in FACTS}
+
+
+def _draw_rows() -> list[tuple[str, ...]]:
+    """Rows of two or three words for somebody to repeat: too many to be learnt by heart, as the pairs of numbers can
+    be. No two words of a row are the ends of a fact, whether it is spoken or not, and no row has two numbers. The first
+    is a name or a number, for these occur with a capital letter in the text, too; other words would have to be spelled.
+    """
+    rng, rows = random.Random("rows of words"), set()
+    numbers, names = NUMBERS[: HIGHEST + 1], [word for word in WORDS if word[0].isupper()]
+    while len(rows) < ROWS:
+        row = [rng.choice(numbers if rng.random() < 0.4 else names), *rng.sample(WORDS, rng.choice((1, 2)))]
+        if row[0] not in numbers and rng.random() < 0.5:
+            row[-1] = rng.choice(numbers)
+        if len(set(row)) == len(row) and not any(frozenset(two) in ENDS for two in combinations(row, 2)):
+            rows.add(tuple(row))
+    return sorted(rows)
+
+
+WORD_ROWS = _draw_rows()
 
 
 # --- Questions and answers ------------------------------------------------------------------------
@@ -123,11 +147,14 @@ def script(topic: str, rng: random.Random, split: str = "train") -> Exchange:
     match topic:
         case "fact":
             fact = rng.choice(UNSPOKEN if split == "unspoken" else SPOKEN)
-            question = rng.choice(fact.relation.questions_of("test" if split == "test" else "train"))
-            return Exchange(topic, fact.ask(question), fact.answer, ())
+            question = fact.ask(fact.relation.test_question) if split == "test" else ask_aloud(fact, rng)
+            return Exchange(topic, question, fact.answer, ())
         case "word":
             word = rng.choice(WORDS)
             return Exchange(topic, sentence(f"repeat {word}"), sentence(f"you said {word}"), ())
+        case "words":
+            row = " ".join(rng.choice(WORD_ROWS))
+            return Exchange(topic, sentence(f"repeat {row}"), sentence(row), ())
         case "count":
             return counting(*rng.choice(ranges(split)))
         case "greeting" | "farewell":
