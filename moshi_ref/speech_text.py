@@ -31,7 +31,7 @@ from .tokenizer import PAD, TextTokenizer
 BEHIND = 0.5  # seconds by which the text of a recogniser comes after the sound
 AHEAD = 0.96  # seconds by which the text of a voice comes before the sound
 TAIL = 1.0  # seconds in which the last word is written, or spoken
-SAMPLING = Sampling(0.6, 250)  # of a voice
+SAMPLING = Sampling(0.4, 250)  # of a voice: at the 0.6 of large models, a small one loses its words
 
 
 class Listener:
