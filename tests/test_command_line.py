@@ -504,11 +504,16 @@ def test_train_recogniser_of_the_spoken_world(workplace, capsys):
     assert "write: train recogniser --world spoken" in capsys.readouterr().err
 
 
-def test_evaluate_mimi(models, tmp_path, monkeypatch, capsys):
-    """One sound of each kind, few syllables and digits: every part is there, on paper and in the file."""
+@pytest.fixture
+def few_sounds(monkeypatch):
+    """Few syllables and digits for the report on a codec."""
     few = functools.partial(codec_report.spoken_syllables, speakers=1, repetitions=2)
     monkeypatch.setattr(codec_report, "spoken_syllables", lambda seed: few(seed=seed)[:4])
     monkeypatch.setattr(codec_report, "hearing", functools.partial(codec_report.hearing, train=8, test=4, steps=2))
+
+
+def test_evaluate_mimi(models, tmp_path, few_sounds, capsys):
+    """One sound of each kind: every part is there, on paper and in the file."""
     options = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--json", tmp_path / "results.json")
     assert run("evaluate", "mimi", "--trials", 1, *options) == 0
     results, table = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
@@ -519,6 +524,16 @@ def test_evaluate_mimi(models, tmp_path, monkeypatch, capsys):
     assert results["cost"]["algorithmic_latency_ms"] == 80
     for title in ("codebooks", "word error", "codebook, over", "ABX error", "digits heard", "bitrate 150 bits/s"):
         assert f"\n{title}" in table
+
+
+def test_evaluate_mimi_without_transformers(models, tmp_path, few_sounds):
+    """As the variant of this name: it does not stream, so what a frame of a stream costs is not reported."""
+    config = load_mimi(models / "mimi").config
+    save(Mimi(replace(config, transformer=replace(config.transformer, layers=0))), tmp_path)
+    options = ("--mimi", tmp_path, "--moshi", models / "moshi", "--json", tmp_path / "results.json")
+    assert run("evaluate", "mimi", "--trials", 1, *options) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results) == ["quality", "intelligibility", "codebooks", "ABX", "hearing"]
 
 
 def test_evaluate_mimi_on_a_recording(models, tmp_path, capsys):

@@ -205,8 +205,9 @@ def everything(mimi: Mimi, recogniser: Recogniser, trials: int, seed: int, human
     if len(codes) > 1:  # otherwise there is nothing to compare the semantic codebook with
         results["hearing"] = hearing(mimi, human, seed)
         print_hearing(results["hearing"])
-    results["cost"] = cost(mimi, codes)
-    print_cost(results["cost"])
+    if mimi.config.transformer.layers:  # a Transformer without layers cannot stream, and has no times of frames
+        results["cost"] = cost(mimi, codes)
+        print_cost(results["cost"])
     return results
 
 
