@@ -207,7 +207,8 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of layers, (B, T, D) -> (B, T, D), without a final norm. Causal, and so streamable."""
+    """A stack of layers, (B, T, D) -> (B, T, D), without a final norm. Causal, and so streamable. A stack of none, as
+    in a Mimi without Transformers, passes on what it gets."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -216,7 +217,7 @@ class Transformer(nn.Module):
 
     def initial_state(self, batch_size: int) -> TransformerState:
         """A ring that holds the context and one more chunk, so that no query loses a key it may see."""
-        c, weight = self.config, self.layers[0].attention.in_proj.weight
+        c, weight = self.config, next(self.parameters(), torch.empty(0))
         slots = c.context + (CHUNK - 1 if c.weight_sets == 1 else 0)
         shape = (batch_size, 2 * c.heads, slots, c.dim // c.heads)
         return TransformerState(
@@ -227,6 +228,8 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, state: TransformerState | None = None, first: int = 0) -> Tensor:
         """x (B, T, D) -> (B, T, D). `first` is the number of the weights of x's first step, where
         every position has its own (see `Linear`)."""
+        if not self.layers:
+            return x
         if state is not None and x.shape[1] > CHUNK:
             pieces = x.split(CHUNK, 1)
             return torch.cat([self(p, state, first + i * CHUNK) for i, p in enumerate(pieces)], 1)

@@ -514,7 +514,8 @@ def few_sounds(monkeypatch):
 
 def test_evaluate_mimi(models, tmp_path, few_sounds, capsys):
     """One sound of each kind: every part is there, on paper and in the file."""
-    options = ("--mimi", models / "mimi", "--moshi", models / "moshi", "--json", tmp_path / "results.json")
+    judge = ("--recogniser", models / "recogniser-tiny")
+    options = ("--mimi", models / "mimi", *judge, "--json", tmp_path / "results.json")
     assert run("evaluate", "mimi", "--trials", 1, *options) == 0
     results, table = json.loads((tmp_path / "results.json").read_text()), capsys.readouterr().out
     assert list(results) == ["quality", "intelligibility", "codebooks", "ABX", "hearing", "cost"]
@@ -527,13 +528,13 @@ def test_evaluate_mimi(models, tmp_path, few_sounds, capsys):
 
 
 def test_evaluate_mimi_without_transformers(models, tmp_path, few_sounds):
-    """As the variant of this name: it does not stream, so what a frame of a stream costs is not reported."""
+    """As the variant of this name."""
     config = load_mimi(models / "mimi").config
     save(Mimi(replace(config, transformer=replace(config.transformer, layers=0))), tmp_path)
-    options = ("--mimi", tmp_path, "--moshi", models / "moshi", "--json", tmp_path / "results.json")
+    options = ("--mimi", tmp_path, "--recogniser", models / "recogniser-tiny", "--json", tmp_path / "results.json")
     assert run("evaluate", "mimi", "--trials", 1, *options) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results) == ["quality", "intelligibility", "codebooks", "ABX", "hearing"]
+    assert list(results) == ["quality", "intelligibility", "codebooks", "ABX", "hearing", "cost"]
 
 
 def test_evaluate_mimi_on_a_recording(models, tmp_path, capsys):

@@ -63,10 +63,10 @@ def test_shares_fill_their_bar():
     assert widths == [25, 25, 50]
 
 
-def test_a_stage_begins_where_the_one_before_has_ended():
+def test_a_stage_begins_where_the_one_before_has_ended_and_is_as_wide():
     first, second, boundary = plots.stage_curves({"first": CURVE, "second": CURVE}, ["text"]).axes[0].lines[:3]
-    assert first.get_xdata().tolist() == [1, 3, 5, 7, 9] and second.get_xdata().tolist() == [11, 13, 15, 17, 19]
-    assert list(boundary.get_xdata()) == [10, 10]
+    assert first.get_xdata().tolist() == [0.1, 0.3, 0.5, 0.7, 0.9]  # CURVE has ten steps
+    assert second.get_xdata().tolist() == [1.1, 1.3, 1.5, 1.7, 1.9] and list(boundary.get_xdata()) == [1, 1]
 
 
 # --- Tables ---------------------------------------------------------------------------------------

@@ -80,8 +80,11 @@ def test_one_can_ask_for_fewer_or_more_codebooks(mimi):
 
 
 @torch.no_grad()
-def test_codes_and_sound_are_the_same_in_a_stream(mimi):
-    """Both directions with one state, one frame in, one frame out: nothing else is waited for."""
+@pytest.mark.parametrize("layers", [0, 2])
+def test_codes_and_sound_are_the_same_in_a_stream(layers):
+    """Both directions with one state, one frame in, one frame out: nothing else is waited for. Without Transformers
+    too."""
+    mimi = Mimi(replace(tiny_mimi(), transformer=replace(tiny_mimi().transformer, layers=layers)))
     wav = torch.randn(2, 1, 50 * 1920)
     codes = mimi.encode(wav)
     sound = mimi.decode(codes)

@@ -97,6 +97,15 @@ def test_only_what_comes_after_the_first_difference_is_learnt(silent, conversati
     assert (dialogue.past[0][~kept] > PAD).all()  # when it speaks is learnt everywhere
 
 
+def test_it_reads_what_is_like_what_is_heard(silent, conversations):
+    """Of a few random answers the one with most words in the same places; with few answers that is the most alike."""
+    line = next(line for line in map(conversations.timeline, map(random.Random, range(99)))
+                if [w.text for w in line.words("moshi")] == "seven plus five is twelve".split())
+    silent.answers = {5: ["lazy dogs jump over boxes", "seven plus six is thirteen", "one two plus four five"]}
+    read = [" ".join(w.text for w in silent.instead(line, random.Random(seed))[0]) for seed in range(40)]
+    assert read.count("seven plus six is thirteen") > 30
+
+
 def test_the_very_answer_is_learnt_as_a_whole(silent, conversations):
     line = next(line for line in map(conversations.timeline, map(random.Random, range(99))) if line.turns["moshi"])
     said = {len(turn.words): [" ".join(word.text for word in turn.words)] for turn in line.turns["moshi"][:1]}

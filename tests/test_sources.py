@@ -143,10 +143,17 @@ def test_real_clips_are_made_once(tokenizer, tmp_path, monkeypatch, capsys):
     for kind in ("question", "question in rooms", "answer", "interruption", "question in noise 2"):
         first, files = voices.clips(kind), sorted(tmp_path.glob("clips-of-spoken-*"))
         again = voices.clips(kind)
-        assert len(first) == (1 if "noise" in kind else voices.counts[kind.removesuffix(" in rooms")])
+        assert len(first) == (len(voices.questions[kind]) if "question" in kind else voices.counts[kind])
         assert {c.noise for c in first} == {2 if "noise" in kind else 0}
         assert [c.codes.tolist() for c in first] == [c.codes.tolist() for c in again]
         assert files and sorted(tmp_path.glob("clips-of-spoken-*")) == files
     assert voices.clips("people") == []  # nobody gave any
-    asked, in_rooms = voices.clips("question"), voices.clips("question in rooms")
-    assert [c.question for c in asked] == [c.question for c in in_rooms]
+    said = real("question", "train", voices.counts["question"], 0, folder=tmp_path)
+    assert [c.question for c in voices.clips("question in rooms")] == [said[i].exchange.question for i in range(3, 6)]
+
+
+def test_each_kind_of_question_has_its_own():
+    kinds = module.kinds_of_question(40)
+    assert list(kinds) == ["question", "question in rooms", *(f"question in noise {n}" for n in range(1, 9))]
+    assert [len(numbers) for numbers in kinds.values()] == [40, 40, *8 * [3]]  # 40 / 16, rounded up
+    assert [i for numbers in kinds.values() for i in numbers] == list(range(104))

@@ -3,7 +3,7 @@
 Moshi must understand a question that it has never heard in these words. From two ways to ask it learns how those two
 sound, and no more; from a dozen it learns that a few words tell the relation and one tells the subject:
 
-    What is the job of Ada?    What work does Ada do?    Tell me, which job is that of Ada, please?
+    What is the job of Ada?    What work does Ada do?    Tell me, which job is that of Ada?
 
 The phrasing that is kept for the test (`Relation.test_question`) is none of them; its single words do occur, because
 a word that has never been heard cannot be understood. Answers are always in the words that Helium has read.
@@ -30,6 +30,7 @@ from .facts import (
     TASK,
     WORKPLACE,
     Fact,
+    Relation,
 )
 
 # relation: how one asks for it aloud, besides its own questions
@@ -151,7 +152,7 @@ BEFORE = ("Tell me", "Please tell me", "Say", "Hello", "Now", "Please", "I ask y
 AFTER = ("please", "do you know", "my friend")
 
 
-def spoken_questions(relation) -> tuple[str, ...]:
+def spoken_questions(relation: Relation) -> tuple[str, ...]:
     """The ways to ask aloud for a relation that may occur in training."""
     return (*relation.questions, *SPOKEN_QUESTIONS[relation])
 

@@ -20,7 +20,9 @@ heard, and only what comes after the first word in which they differ is learnt:
     read                                    "Three plus eight is eleven."
     learnt                                                   is eleven.
 
-So nothing here says that one might answer with what was not asked; only how it goes on if one has begun.
+So nothing here says that one might answer with what was not asked; only how it goes on if one has begun. And what is
+read is as much like what is heard as chance allows: somebody else's job where one is asked for a job. So it is learnt
+that the job is that of who is named in the text, whoever was named aloud, and that a job is what comes.
 
 This is ours, not the paper's.
 
@@ -30,6 +32,7 @@ Shapes: F frames, K streams.
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import eq
 
 import torch
 from torch import Tensor
@@ -45,6 +48,7 @@ WORD, LETTER = 0.12, 0.055  # seconds that a word takes, and each of its letters
 PACE = (0.8, 1.2)  # how much slower or faster
 SENTENCES = (0.4, 2.5)  # seconds between two sentences
 QUIET = 0.25  # share of the readings without sounds
+NEAREST = 8  # random answers, of which the one is read that is most like what is heard
 MOSHI = " Moshi: "  # what stands before its part of a written dialogue
 
 
@@ -63,8 +67,8 @@ class SilentReading:
     """Draws readings as long as the conversations that `conversation` draws.
 
     Where nothing sounds, sentences of a random document follow each other. Where there are the sounds of a
-    conversation, the text says, instead of each turn of Moshi, a random one of its answers in written dialogues, of as
-    many words and at the same times. Raises ValueError without documents.
+    conversation, the text says, instead of each turn of Moshi, another of its answers in written dialogues, of as many
+    words and at the same times. Raises ValueError without documents.
     """
 
     def __init__(self, documents: Sequence[str], conversation: Callable[[random.Random], Timeline],
@@ -108,7 +112,8 @@ class SilentReading:
         words, learnt = [], []
         for turn in line.turns["moshi"]:
             said = [word.text for word in turn.words]
-            read = rng.choice(self.answers.get(len(said), [" ".join(said)])).split()
+            some = rng.choices(self.answers.get(len(said), [" ".join(said)]), k=NEAREST)
+            read = max((each.split() for each in some), key=lambda words: sum(map(eq, words, said)))
             begin = first_difference(read, said) + 1
             words += [replace(word, text=text) for word, text in zip(turn.words, read, strict=True)]
             learnt += [read == said or i >= begin for i in range(len(said))]

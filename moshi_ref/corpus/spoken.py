@@ -28,7 +28,7 @@ from .small_world import Exchange
 from .utterances import CACHE, Utterance, UtteranceSet, cached, render_moshi, render_user
 from .voices import SAMPLE_RATE, moshi_voice, user_voice
 
-VERSION = 3  # part of every cache's name: raise it when the same arguments would give different utterances
+VERSION = 4  # part of every cache's name: raise it when the same arguments would give different utterances
 ROLES = {  # and the splits in which one can have them
     "question": tuple(TOPICS), "answer": tuple(TOPICS), "reading": ("train",), "backchannel": ("train", "test"),
     "interruption": ("train", "test"),

@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> None:
 def measured(mimi: Mimi, args: argparse.Namespace) -> dict:
     if args.wav is not None:
         return one_recording(mimi, args.wav)
-    recogniser = load_recogniser(args.moshi.parent / "recogniser-tiny")
+    recogniser = load_recogniser(args.recogniser)
     return everything(mimi, recogniser, args.trials, args.seed, args.human)
 
 
@@ -205,9 +205,8 @@ def everything(mimi: Mimi, recogniser: Recogniser, trials: int, seed: int, human
     if len(codes) > 1:  # otherwise there is nothing to compare the semantic codebook with
         results["hearing"] = hearing(mimi, human, seed)
         print_hearing(results["hearing"])
-    if mimi.config.transformer.layers:  # a Transformer without layers cannot stream, and has no times of frames
-        results["cost"] = cost(mimi, codes)
-        print_cost(results["cost"])
+    results["cost"] = cost(mimi, codes)
+    print_cost(results["cost"])
     return results
 
 

@@ -22,7 +22,9 @@ Curve = tuple[Sequence[float], Sequence[float]]  # x and y
 def curves(several: Mapping[str, Mapping[str, Curve]], xlabel: str, ylabels: Sequence[str],
            plain: Collection[str] = ()) -> Picture:  # fmt: skip
     """One panel of named curves for each title in `several`; the curves named in `plain` have no markers."""
-    figure = Picture(10 if len(several) > 1 else 7, 3.4)
+    columns = 1 if len(several) > 2 else 2  # of the legends, which stand below the panels
+    rows = -(-max(map(len, several.values())) // columns)
+    figure = Picture(10 if len(several) > 1 else 7, 3.2 + 0.2 * rows)
     panels = figure.subplots(1, len(several), squeeze=False)[0]
     for axes, ylabel, (title, named) in zip(panels, ylabels, several.items(), strict=True):
         for (line, marker, colour), (name, (x, y)) in zip(STYLES, named.items(), strict=False):
@@ -30,7 +32,7 @@ def curves(several: Mapping[str, Mapping[str, Curve]], xlabel: str, ylabels: Seq
         axes.set_title(title, fontsize=9, loc="left")
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(color="0.9", linewidth=0.6)
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=columns)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -47,6 +49,7 @@ def rounding(wav: Tensor, rounded: Mapping[int, Tensor], rate: int, start: int, 
         axes.set_title(f"{bits} bits, {2**bits} levels", fontsize=9, loc="left")
         axes.set_xlabel("milliseconds")
         axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("sample")
     panels[0].legend(fontsize=8, frameon=False)
     return figure
 

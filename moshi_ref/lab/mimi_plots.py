@@ -115,7 +115,7 @@ def ripples(cases: Mapping[str, tuple[Tensor, Tensor, Tensor]], rate: int, size:
             axes.spines[["top", "right"]].set_visible(False)
         latent_axes.set_title(name, fontsize=9, loc="left")
         sound_axes.set_xlabel("seconds; dashed: the sample that was changed", fontsize=8)
-    for axes, label in zip(columns[0], ("latent (dB)", "changed codes", "sound (dB)"), strict=True):
+    for axes, label in zip(columns[0], ("latent (dB)", "codebook (dark: changed)", "sound (dB)"), strict=True):
         axes.set_ylabel(label, fontsize=8)
     return figure
 

@@ -173,7 +173,7 @@ def chances(conversations: Tensor, means: Mapping[str, Tensor], frame: float = 0
     for (line, _, colour), (name, values) in zip(STYLES, means.items(), strict=False):
         right.stairs(values.numpy(), seconds, linestyle=line, color=colour, linewidth=1.8, label=name, baseline=None)
     right.set(ylim=(-0.03, 1.03), xlim=(seconds[0], seconds[-1]))
-    right.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(0, 0.6))
+    right.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=len(means))
     for axes in (left, right):
         axes.axvline(0, color=SECOND, linestyle="--", linewidth=1.2)
         axes.set_xlabel("seconds since the end of the question", fontsize=8)

@@ -160,7 +160,7 @@ def same_samples(rate: int, first: float, second: float, milliseconds: float = 1
 def influences(matrices: Mapping[str, Tensor]) -> Picture:
     """How much input step (to the right) changes output step (downwards), each matrix (outputs, inputs). Above the
     dashed line is the future."""
-    figure = Picture(3.4 * len(matrices), 3.4)
+    figure = Picture(3.4 * len(matrices), 3.9)
     for axes, (name, matrix) in zip(figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True):
         axes.imshow(matrix.abs().numpy(), cmap="gray_r", interpolation="nearest")
         size = len(matrix)
@@ -250,6 +250,7 @@ def overlaps(cases: Mapping[str, tuple[Tensor, int]]) -> Picture:
         axes.axvspan(stride * len(pieces) - 0.5, len(height) - 0.5, facecolor="none", hatch="///", edgecolor="0.3")
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlabel("output step; hatched: not finished", fontsize=8)
+        axes.set_ylabel("sum of the pieces", fontsize=8)
         _tidy(axes)
     return figure
 

@@ -105,20 +105,21 @@ def sizes(panels: Mapping[str, Mapping[str, Tensor]], xlabel: str) -> Picture:
 
 def stage_curves(curves: Mapping[str, Curve], names: Sequence[str], together: int = 1) -> Picture:
     """Losses of stages that follow each other, {stage: its curve}, a panel for each loss; grey lines are where a stage
-    begins. Each point is the mean of `together` entries."""
+    begins, and all are equally wide, however many steps they have. Each point is the mean of `together` entries."""
     figure = Picture(10, 2.7)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, loss in zip(panels, names, strict=True):
-        first = 0
         for number, (stage, curve) in enumerate(curves.items()):
             line, _, colour = STYLES[number % len(STYLES)]
             steps, values = means(curve, loss, together)
-            axes.plot([first + step for step in steps], values, line, color=colour, linewidth=1.3, label=stage)
+            count = curve[-1]["step"] + 1
+            axes.plot([number + step / count for step in steps], values, line, color=colour, linewidth=1.3, label=stage)
             if number:
-                axes.axvline(first, color="0.8", linewidth=2, zorder=0)
-            first += curve[-1]["step"] + 1
-        axes.set_title(loss, fontsize=9, loc="left")
-        axes.set_xlabel("step", fontsize=8)
+                axes.axvline(number, color="0.8", linewidth=0.8, zorder=0)
+        axes.set_title(loss.replace("_", " "), fontsize=9, loc="left")
+        axes.set_xlabel("stages, equally wide", fontsize=8)
+        axes.set_ylabel("share" if loss == "words_right" else "nats", fontsize=8)
+        axes.set_xticks([])
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center",

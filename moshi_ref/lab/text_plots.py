@@ -63,7 +63,7 @@ def norm_clouds(clouds: Mapping[str, Tensor]) -> Picture:
         axes.axvline(0, color="0.85", linewidth=0.8)
         axes.scatter(*points.T.numpy(), s=9, c=np.linspace(0, 0.75, len(points)), cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=9, loc="left")
-        axes.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal", xlabel="channel 0")
+        axes.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal", xlabel="channel 0", ylabel="channel 1")
         axes.tick_params(labelsize=8)
     return figure
 

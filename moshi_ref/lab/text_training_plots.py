@@ -89,6 +89,8 @@ def on_logarithmic_axis(named: Mapping[str, tuple[Sequence[float], Sequence[floa
         axes.plot(x, y, line, marker=marker, markersize=5, color=colour, label=name)
     _draw_levels(axes, levels or {})
     axes.set_xscale("log")
+    axes.set_xticks(list(x), [f"{value:,g}" for value in x])
+    axes.minorticks_off()
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(color="0.9", linewidth=0.6)
     axes.legend(fontsize=8, frameon=False)
@@ -114,6 +116,7 @@ def distribution(panels: Mapping[str, Tensor], tokenizer: TextTokenizer, count: 
         axes.set_yticks(range(count + 1), [*names, "all others"], fontsize=8)
         axes.set_xlim(0, edge)
         axes.tick_params(axis="x", labelsize=7)
+        axes.set_xlabel("share", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].invert_yaxis()
     return figure

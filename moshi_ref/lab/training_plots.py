@@ -47,7 +47,7 @@ def loss_panels(runs: Mapping[str, Curve], names: Sequence[str], marks: Mapping[
     lines at steps, {text: step}. A run that lacks a loss has no line in its panel."""
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Picture(10, 0.5 + 1.9 * rows)
+    figure = Picture(10, 0.5 + 2.1 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, loss in zip(panels, names, strict=False):
         for (line, _, colour), curve in zip(STYLES, runs.values(), strict=False):
@@ -55,6 +55,7 @@ def loss_panels(runs: Mapping[str, Curve], names: Sequence[str], marks: Mapping[
         for step in (marks or {}).values():
             axes.axvline(step, color=GREY, linewidth=2.5, zorder=0)
         axes.set_title(loss, fontsize=9, loc="left")
+        axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(names) :]:
@@ -143,6 +144,7 @@ def gradient_bars(panels: Mapping[str, Mapping[str, float]]) -> Picture:
         for row, share in enumerate(shares):
             axes.text(share + 1.5, row, f"{share:.1f} %", fontsize=8, va="center")
         axes.set(xlim=(0, 119), xticks=(0, 50, 100))
+        axes.set_xlabel("percent of the pull", fontsize=8)
         axes.invert_yaxis()
         axes.set_title(title, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)

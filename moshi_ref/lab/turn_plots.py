@@ -148,7 +148,7 @@ def start_times(models: Mapping[str, Sequence[float]], frame: float = 0.08) -> P
     figure = Picture(7.5, 3.2)
     axes = figure.add_subplot()
     for (line, marker, colour), (name, shares) in zip(STYLES, models.items(), strict=False):
-        axes.plot(frame * 1000 * (1 + np.arange(len(shares))), shares, line, marker=marker, markersize=4, color=colour,
+        axes.plot(frame * 1000 * np.arange(len(shares)), shares, line, marker=marker, markersize=4, color=colour,
                   label=name)  # fmt: skip
     axes.set_xlabel("milliseconds after the user's end", fontsize=8)
     axes.set_ylabel("begins to speak", fontsize=8)
@@ -172,7 +172,7 @@ def who_speaks(rows: Mapping[str, Sequence[Segment]], seconds: float) -> Picture
                                      facecolor=face, hatch=hatch, edgecolor=INK, linewidth=0.6))  # fmt: skip
     axes.set(xlim=(0, seconds), ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_xlabel("seconds", fontsize=8)
+    axes.set_xlabel("seconds; whoever speaks first is dark and above, the other hatched and below", fontsize=8)
     _tidy(axes)
     return figure
 

@@ -12,7 +12,7 @@ The losses of a batch of short crops:
 
 The first five are about the sound, and the balancer weighs them against each other. Kyutai compared a training with
 reconstruction losses to one without; listeners liked the second far better, and measures of fidelity the first
-(sections 3.3.1 and 5.2, Table 4). A small model on a small machine learns little without `mel`, and is understood
+(sections 3.3.1 and 5.2, Table 4). A small model on a small machine learns less without `mel`, and is understood
 better with `envelope`, which is not in the paper.
 
 Besides: the quantizer is left out for half of the sequences, so that the decoder learns from clean latents too; a

@@ -42,7 +42,7 @@ class Profile:
     questions: int  # utterances of synthetic users, for Mimi
     answers: int  # renderings of Moshi's answers, for Mimi
     readings: int  # of words without meaning, for Mimi
-    clips: tuple[int, int, int]  # questions, answers and human utterances that Moshi's dialogues are made of
+    clips: tuple[int, int, int]  # questions (see `sources.py`), answers and human utterances of Moshi's dialogues
     frames: int  # of a training dialogue
     mimi_steps: int
     variant_steps: int  # of a Mimi with a part left out

@@ -19,6 +19,7 @@ import functools
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from torch import Tensor
@@ -41,7 +42,7 @@ from .distribution import first_before_others
 from .recipes import BACKGROUNDS, Profile
 from .stage_task import Stage
 
-REACTIONS = 0.2  # clips of back-channels and of interruptions, each, as a share of the answers
+REACTIONS = 0.5  # clips of back-channels and of interruptions, each, as a share of the answers
 NOISY = 1 / 16  # questions in each noise, as a share of the questions
 PLACES = 4  # channels of each noise
 ECHOES = 0.2  # share of the answers that know their echo
@@ -50,29 +51,40 @@ SUMS = ("sum", "greeting", "farewell")  # topics of conversations about sums
 Draw = Callable[[random.Random], Dialogue]
 
 
+def kinds_of_question(asked: int) -> dict[str, range]:
+    """Which of the questions make up each kind: `asked` of them as they are, as many in rooms, and some in each noise.
+    No kind has a question of another one. What is lacking is not how a room sounds but how a name does: the more
+    often it has been said, and by the more people, the better it is understood from the next one."""
+    some, noises = math.ceil(NOISY * asked), range(1, 1 + len(NOISES))
+    sizes = {"question": asked, "question in rooms": asked} | {f"question in noise {n}": some for n in noises}
+    ends = accumulate(sizes.values())
+    return {kind: range(end - size, end) for (kind, size), end in zip(sizes.items(), ends, strict=True)}
+
+
 class Voices:
     """The clips of a profile; each kind is made when it is asked for, or read from the cache."""
 
     def __init__(self, profile: Profile, seed: int, human: Path | None, mimi: Mimi):
         self.seed, self.human, self.mimi = seed, human, mimi
         asked, answered, self.people = profile.clips
-        reactions = math.ceil(REACTIONS * answered)
-        self.counts = {"question": asked, "answer": answered, "reading": profile.readings, "backchannel": reactions,
-                       "interruption": reactions}  # fmt: skip
+        self.questions, reactions = kinds_of_question(asked), math.ceil(REACTIONS * answered)
+        self.counts = {"question": sum(map(len, self.questions.values())), "answer": answered,
+                       "reading": profile.readings, "backchannel": reactions, "interruption": reactions}  # fmt: skip
 
     def said(self, kind: str) -> Sequence[Utterance]:
-        """The utterances of a kind."""
+        """The utterances of a kind. Users, of whom the synthesizer has few, are a little faster or slower."""
         if kind == "people":
             people = HumanUtterances(self.human, "train", self.people, self.seed) if self.human is not None else ()
             return WrittenDigits(people)
-        role = kind.removesuffix(" in rooms")
-        if role.startswith("question in noise "):
-            some = math.ceil(NOISY * self.counts["question"])
-            first = (int(role.split()[-1]) - 1) * some
-            return Subset(self.said("question"), range(first, first + some))
+        role = kind.split()[0]
         utterances = first_before_others(lambda: spoken(role, "train", self.counts[role], self.seed))
-        varied = VariedUtterances(utterances, self.seed) if role == "question" else utterances
-        return InRooms(varied, self.seed) if kind != role else varied
+        if role in ("answer", "reading"):
+            return utterances
+        varied = VariedUtterances(utterances, self.seed)
+        if role != "question":
+            return varied
+        asked = Subset(varied, self.questions[kind])
+        return InRooms(asked, self.seed) if kind == "question in rooms" else asked
 
     def clips(self, kind: str) -> list[Clip]:
         """The clips of a kind: a role of `spoken.py`, "question in rooms", "question in noise 1" and so on, or
@@ -124,8 +136,7 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
         return now_and_then(conversations.draw, (reading,), stage.silent / (1 - stage.aside))
 
     def instruction(stage: Stage) -> Draw:
-        kinds = ["question", "question in rooms", "people"]
-        kinds += [f"question in noise {number}" for number in range(1, 1 + len(NOISES))]
+        kinds = [*kinds_of_question(profile.clips[0]), "people"]
         questions = [clip for kind in kinds for clip in clips(kind)]
         conversations = duplex(questions, encode_noises(mimi, profile.frames, PLACES, seed))
         return now_and_then(reading_too(conversations, stage), (recognition(stage), synthesis(stage)), stage.aside)

@@ -61,7 +61,7 @@ def stages(profile: Profile) -> tuple[Stage, ...]:
         Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 9.1), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
+        Stage("instruction", steps(profile, 14.9), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
     )
 
 
