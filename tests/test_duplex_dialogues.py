@@ -9,8 +9,9 @@ from test_timeline import FRAMES, RATE, SILENCE, Q, numbered_clip
 
 from moshi_ref.corpus import dialogues, duplex_dialogues
 from moshi_ref.corpus.dialogues import GAP, HEARING
-from moshi_ref.corpus.duplex_dialogues import REACTION, REST, SETTLED, DuplexDialogues
+from moshi_ref.corpus.duplex_dialogues import LONG, NEXT, PAUSING, REACTION, REST, SETTLED, DuplexDialogues, pause
 from moshi_ref.inner_monologue import Word, tokens_to_words
+from moshi_ref.moshi import MoshiConfig
 from moshi_ref.tokenizer import PAD
 
 QUESTIONS = [
@@ -124,7 +125,7 @@ def test_moshi_stops_when_it_has_understood_and_not_before(source, only):
 def test_a_new_question_stops_the_answer_and_is_answered(source, only):
     only("barge-in")
     cut = 0
-    for line in lines(source):
+    for line in lines(source, 120):
         asked, answered = line.turns["user"], line.turns["moshi"]
         assert len(asked) == len(answered)  # each question has an answer, or the beginning of one
         for i, (question, answer) in enumerate(zip(asked, answered, strict=True)):
@@ -166,6 +167,20 @@ def test_now_and_then_nobody_speaks(source):
         assert (line.moshi == SILENCE).all() and not line.turns["moshi"]
         assert set(line.dialogue().codes[0].tolist()) == set(line.dialogue().user_text.tolist()) == {PAD}
     assert any((line.user != SILENCE).any() for line in silent) and any((line.user == SILENCE).all() for line in silent)
+
+
+def test_a_question_may_come_after_longer_than_moshi_remembers(source, only, monkeypatch):
+    memory = MoshiConfig.tiny().model.temporal.context / RATE
+    pauses = [pause(NEXT, random.Random(seed)) for seed in range(2_000)]
+    assert 0.01 < sum(each > memory for each in pauses) / len(pauses) < 0.1
+    assert sum(NEXT[0] <= each <= NEXT[1] for each in pauses) / len(pauses) == pytest.approx(1 - PAUSING, abs=0.03)
+    only("none")
+    monkeypatch.setattr(duplex_dialogues, "PAUSING", 1.0)
+    for line in lines(source, 30):
+        asked, answered = line.turns["user"], line.turns["moshi"]
+        ends = [0.0, *(turn.end for turn in answered)]
+        assert all(turn.start > end + LONG[0] - SLACK for turn, end in zip(asked, ends, strict=False))
+        assert len(asked) == len(answered)
 
 
 def test_no_draw_holds_half_a_word(source, tokenizer):

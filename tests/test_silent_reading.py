@@ -27,6 +27,7 @@ def test_of_a_dialogue_it_says_its_own_part():
 def conversations(tokenizer, monkeypatch) -> DuplexDialogues:
     others = BACKCHANNELS, INTERRUPTIONS, BACKGROUNDS, tokenizer, RATE
     monkeypatch.setattr(duplex_dialogues, "EVENTS", {"none": 1})
+    monkeypatch.setattr(duplex_dialogues, "PAUSING", 0.0)  # a long pause would leave no time for words
     return DuplexDialogues(QUESTIONS, ANSWERS, *others)
 
 

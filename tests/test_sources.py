@@ -22,7 +22,8 @@ from moshi_ref.training.sources import sources
 from moshi_ref.training.stage_task import Stage
 from moshi_ref.training.stages import speech_text_stage, stages
 
-SMOKE = replace(PROFILES["smoke"], frames=60)
+FRAMES = PROFILES["cpu"].frames
+SMOKE = replace(PROFILES["smoke"], frames=FRAMES)
 ALL = {stage.name: stage for stage in (*stages(SMOKE), *(speech_text_stage(n, SMOKE) for n in ("asr", "tts")))}
 CODE = {"reading": 1, "question": 2, "question in rooms": 3, "answer": 4, "backchannel": 5, "interruption": 6,
         "people": 7, "own reading": 8} | {f"question in noise {i}": 8 + i for i in range(1, 9)}  # fmt: skip
@@ -50,8 +51,8 @@ def source(monkeypatch, tokenizer):
         return [clip(each, number) for each in kinds for number in range(3)]
 
     monkeypatch.setattr(module.Voices, "clips", clips)
-    monkeypatch.setattr(module, "encode_backgrounds", lambda *_: torch.zeros(2, Q, 60, dtype=torch.int16))
-    noises = torch.arange(101, 109, dtype=torch.int16)[:, None, None, None].expand(8, 2, Q, 60)
+    monkeypatch.setattr(module, "encode_backgrounds", lambda *_: torch.zeros(2, Q, FRAMES, dtype=torch.int16))
+    noises = torch.arange(101, 109, dtype=torch.int16)[:, None, None, None].expand(8, 2, Q, FRAMES)
     monkeypatch.setattr(module, "encode_noises", lambda *_: noises)
     return sources(SMOKE, 0, Path("people"), Mimi(tiny_mimi()), tokenizer, ("Seven is more.\nUser: stop Moshi: five",))
 

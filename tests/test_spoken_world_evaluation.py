@@ -1,6 +1,7 @@
 """The table of the spoken world: whose questions, which answers count, whose voice is judged, and the command."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,12 +16,14 @@ from moshi_ref.checkpoints import save
 from moshi_ref.corpus.facts import FACTS
 from moshi_ref.corpus.scripts import SPOKEN, UNSPOKEN, spoken_pairs, unspoken_pairs, written
 from moshi_ref.corpus.small_world import exchange, held_out_pairs
-from moshi_ref.corpus.voices import TEST_VARIANTS
+from moshi_ref.corpus.voices import SAMPLE_RATE, TEST_VARIANTS
 from moshi_ref.evaluation import full_duplex, spoken_world
 from moshi_ref.evaluation.duplex import Answer, score, share
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig
-from moshi_ref.evaluation.spoken_world import human, questions, voice
+from moshi_ref.evaluation.spoken_world import human, questions, trained, voice
 from moshi_ref.mimi import Mimi
+from moshi_ref.training.recipes import PROFILES
+from moshi_ref.training.sources import Voices
 
 COUNT = 3
 
@@ -53,6 +56,7 @@ def test_each_row_asks_what_its_name_says(rows):
         "sum, known": answers_about("sum", spoken_pairs("sum")),
         "sum, held-out pairs": answers_about("sum", held_out_pairs("sum")),
         "sum, only read": answers_about("sum", unspoken_pairs()),
+        "fact, in training": {fact.answer for fact in SPOKEN},
         "fact, known": {fact.answer for fact in SPOKEN},
         "fact, held-out phrasings": {fact.answer for fact in SPOKEN},
         "fact, only read": {fact.answer for fact in UNSPOKEN},
@@ -75,6 +79,18 @@ def test_nobody_in_it_was_heard_in_training(rows):
     for clean, noisy in zip(made["sum, known"], made["sum, known, in noise"], strict=True):
         assert clean.answer == noisy.answer and clean.end == noisy.end
         assert (noisy.wav - clean.wav).std() > 0.01 and not (noisy.wav[:100] == 0).any()
+
+
+def test_one_row_asks_in_the_very_sounds_of_the_training():
+    """The questions of `Voices` are the same ones at any length, so a short set has the first of a long one."""
+    profile = replace(PROFILES["smoke"], clips=(30, 1, 1))
+    said = [each for each in Voices(profile, 0, None, None).said("question") if each.exchange.topic == "fact"]
+    asked = trained("fact", 5)
+    assert len(asked) == 5
+    for one, utterance in zip(asked, said, strict=False):
+        begin = round(one.end * SAMPLE_RATE) - len(utterance.wav)
+        assert one.answer == utterance.exchange.answer
+        assert torch.equal(one.wav[begin : begin + len(utterance.wav)], utterance.wav)
 
 
 def test_people_are_asked_only_about_spoken_sums(people):

@@ -9,6 +9,7 @@ renderings of its answer. But the user does not always wait:
     echo            a silent user's microphone hears Moshi, who must not take that for a question
     nothing         in some dialogues nobody says anything at all, and there may be noise
     noise           some users are where it is noisy: it sounds from the beginning to the end, also between questions
+    long pause      now and then nobody speaks for longer than Moshi remembers: then too it answers the next question
 
 When may Moshi stop? Only what has been heard can be known, and "stop" is known from "uh huh" when the word is over. So
 Moshi stops a moment after the end of the first word that no back-channel has in its place (`telling`), after the time
@@ -27,8 +28,10 @@ from .clips import Clip
 from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate
 from .timeline import Timeline, Turn
 
-FIRST = 1.0  # seconds within which the first question begins
+FIRST = (0.0, 1.0)  # seconds until the first question begins
 NEXT = (0.5, 1.6)  # seconds between the end of an exchange and the next question
+LONG = (1.6, 8.0)  # seconds of the pause before some of the questions: Moshi's context is 6
+PAUSING = 0.25  # how often the pause is long
 REACTION = (HEARING + 0.04, HEARING + 0.20)  # seconds from the end of the telling word until Moshi falls silent
 EVENTS = {"none": 8, "backchannel": 8, "interruption": 3, "barge-in": 3}  # during an answer, and how often
 SETTLED = 0.3  # seconds that Moshi speaks before anything happens
@@ -43,6 +46,11 @@ PRACTICE = {"fact": 32, "sum": 6, "digits": 12, "compare": 8, "repeat": 6, "word
 def plain(clip: Clip) -> list[str]:
     """The clip's words without capitals and stops."""
     return [word.text.lower().strip(".,?!") for word in clip.words]
+
+
+def pause(usual: tuple[float, float], rng: random.Random) -> float:
+    """Seconds until the user asks: as usual, or now and then for `LONG`."""
+    return rng.uniform(*(LONG if rng.random() < PAUSING else usual))
 
 
 class DuplexDialogues(Dialogues):
@@ -78,9 +86,9 @@ class DuplexDialogues(Dialogues):
         """The same, with all that is known about it."""
         noise = rng.choice(self.questions).noise
         line = Timeline(self.backgrounds[0], self.background(noise, rng), self.tokenizer, self.frame_rate)
-        echoing, now = rng.random() < ECHOING, rng.uniform(0.0, FIRST)
+        echoing, now = rng.random() < ECHOING, pause(FIRST, rng)
         while now < line.seconds and rng.random() > SILENT:
-            now = self.exchange(line, now, noise, echoing, rng) + rng.uniform(*NEXT)
+            now = self.exchange(line, now, noise, echoing, rng) + pause(NEXT, rng)
         return line
 
     def background(self, noise: int, rng: random.Random) -> Tensor:

@@ -67,9 +67,9 @@ PROFILES = {
     "smoke": Profile("smoke", 40, 60, 20, (40, 60, 10), 40, 6, 6, 2, 2, CodecRecipe(batch_size=2, unquantized_steps=3),
                      replace(FINER, batch_size=2), replace(JUDGED, batch_size=2), 6, LanguageRecipe(batch_size=2),
                      0.1, 6, TextRecipe(batch_size=2)),
-    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (20_000, 8_000, 5_000), 96, 12_000, 4_000, 2_000, 12_000, CodecRecipe(),
-                   FINER, DECODER, 9_000, LanguageRecipe(), 4.0, 1_000, TextRecipe()),
-    "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 112, 15_000, 15_000, 3_000, 15_000, LARGE,
+    "cpu": Profile("cpu", 10_000, 6_000, 8_000, (20_000, 8_000, 5_000), 144, 12_000, 4_000, 2_000, 12_000,
+                   CodecRecipe(), FINER, DECODER, 9_000, LanguageRecipe(), 4.0, 1_000, TextRecipe()),
+    "gpu": Profile("gpu", 40_000, 20_000, 30_000, (40_000, 20_000, 10_000), 144, 15_000, 15_000, 3_000, 15_000, LARGE,
                    replace(LARGE, learning_rate=3e-4, unquantized_steps=0, envelope=2.0), LARGE,
                    15_000, LanguageRecipe(batch_size=64), 20.0, 5_000, TextRecipe(batch_size=64)),
 }  # fmt: skip

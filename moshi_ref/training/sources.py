@@ -53,8 +53,7 @@ Draw = Callable[[random.Random], Dialogue]
 
 def kinds_of_question(asked: int) -> dict[str, range]:
     """Which of the questions make up each kind: `asked` of them as they are, as many in rooms, and some in each noise.
-    No kind has a question of another one. What is lacking is not how a room sounds but how a name does: the more
-    often it has been said, and by the more people, the better it is understood from the next one."""
+    No kind has a question of another one, so a name is heard from as many people as there are questions."""
     some, noises = math.ceil(NOISY * asked), range(1, 1 + len(NOISES))
     sizes = {"question": asked, "question in rooms": asked} | {f"question in noise {n}": some for n in noises}
     ends = accumulate(sizes.values())
