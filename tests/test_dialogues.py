@@ -270,6 +270,13 @@ def test_a_pause_may_become_longer():
     assert lengths == set(range(HESITATION + 1))
 
 
+@pytest.mark.parametrize("last, hesitates", [("please?", False), ("five?", True)])
+def test_nobody_hesitates_before_an_afterthought(last, hesitates):
+    words = (Word("seven,", 0.45, 0.89), Word(last, 1.15, 1.6))  # the pause is that of the test before
+    clip = Clip(QUESTIONS[2].codes, words, 0.45, 1.6, "twelve stop")
+    assert any(hesitate(clip, random.Random(seed), RATE) is not clip for seed in range(20)) == hesitates
+
+
 def test_words_that_follow_each_other_stay_together():
     words = (Word("seven", 0.45, 0.89), Word("five", 0.91, 1.3))
     clip = Clip(QUESTIONS[2].codes, words, 0.45, 1.3, "twelve stop")

@@ -108,9 +108,9 @@ def test_a_row_of_the_table():
     questions = [Question(SILENCE, 2.0, "three plus four is seven")] * 4
     row = score(questions, answers)
     assert row["text"] == share(1, 4) and row["in_time"] == share(1, 4) and row["operands"] == share(5, 8)
-    assert row["early"] == 1 and row["median_gap"] == pytest.approx(0.1)
+    assert row["early"] == row["no_answer"] == 1 and row["median_gap"] == pytest.approx(0.1)
     text = duplex.line("sum", row)
-    for part in ("sum ", "right  25.0 %", "operands  62.5 %", "early 1 ", "n 4"):
+    for part in ("sum ", "right  25.0 %", "operands  62.5 %", "early 1 ", "no answer 1 ", "n 4"):
         assert part in text
 
 

@@ -29,6 +29,7 @@ from ..inner_monologue import Word, words_to_tokens
 from ..mimi import Mimi
 from ..tokenizer import TextTokenizer
 from .augment import NOISES, Noise, add_noise, change_level, telephone
+from .phrasings import AFTER
 from .utterances import Utterance
 
 LEAD, TAIL = 0.4, 0.64  # seconds of silence in a clip before and after the speech
@@ -146,12 +147,19 @@ def place(clip: Clip, channel: Tensor, speech_start: float, frame_rate: float) -
     return first
 
 
+def asked_already(clip: Clip, count: int) -> bool:
+    """Whether the first `count` words are the whole question, and only a "please" or the like is still to come."""
+    rest = " ".join(word.text for word in clip.words[count:])
+    return rest.lower().strip(".,?!") in AFTER
+
+
 def hesitate(clip: Clip, rng: random.Random, frame_rate: float) -> Clip:
     """The clip with more silence, taken from its end, where it pauses between two words. People take their time;
-    a model that has only heard short pauses interrupts them."""
+    a model that has only heard short pauses interrupts them. Nobody hesitates where all is asked: nobody could tell
+    that from the end of the question."""
     for index in range(len(clip.words) - 1, 0, -1):
         before, after = clip.words[index - 1 : index + 1]
-        if after.start - before.end >= BREAK:
+        if after.start - before.end >= BREAK and not asked_already(clip, index):
             more = rng.randint(0, HESITATION)
             cut = round((before.end + after.start) / 2 * frame_rate)
             silence = clip.codes[:, [rng.randint(-5, -2) for _ in range(more)]]  # (Q, more)

@@ -28,7 +28,7 @@ from .clips import Clip
 from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate
 from .timeline import Timeline, Turn
 
-FIRST = (0.0, 1.0)  # seconds until the first question begins
+FIRST = (0.0, 1.6)  # seconds until the first question begins
 NEXT = (0.5, 1.6)  # seconds between the end of an exchange and the next question
 LONG = (1.6, 8.0)  # seconds of the pause before some of the questions: Moshi's context is 6
 PAUSING = 0.25  # how often the pause is long
@@ -40,7 +40,7 @@ REST = 0.5  # seconds for which a question goes on after its telling word, if it
 SILENT = 0.05  # how often nobody says anything more
 ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
 # topic: how often it is asked for, relative to the others (and to 1): what is hard to learn is practised more often
-PRACTICE = {"fact": 32, "sum": 6, "digits": 12, "compare": 8, "repeat": 6, "word": 4, "words": 12, "count": 8}
+PRACTICE = {"fact": 48, "sum": 6, "digits": 12, "compare": 8, "repeat": 6, "word": 4, "words": 12, "count": 8}
 
 
 def plain(clip: Clip) -> list[str]:

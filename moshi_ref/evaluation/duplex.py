@@ -96,13 +96,15 @@ def share(k: int, n: int) -> dict:
 
 
 def score(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
-    """Shares of right answers, of right operands (where the answer names them), and of answers in time."""
+    """Shares of right answers, of right operands (where the answer names them), and of answers in time; how many voices
+    began before the end of the question, and how often not a word was written."""
     n, pairs = len(questions), list(zip(questions, answers, strict=True))
     gaps = [a.onset - q.end for q, a in pairs if a.onset is not None]
     row = {
         "text": share(sum(a.text == q.answer for q, a in pairs), n),
         "in_time": share(sum(IN_TIME[0] <= gap <= IN_TIME[1] for gap in gaps), n),
         "early": sum(gap < 0 for gap in gaps),
+        "no_answer": sum(not a.text for a in answers),
         "median_gap": round(sorted(gaps)[len(gaps) // 2], 3) if gaps else None,
     }
     if all(" plus " in q.answer for q in questions):
@@ -119,4 +121,5 @@ def line(name: str, row: dict) -> str:
 
     operands = f"  operands {percent(row['operands'])}" if "operands" in row else ""
     return (f"{name:28} right {percent(row['text'])}  in time {percent(row['in_time'])}  "
-            f"early {row['early']}  gap {row['median_gap']} s{operands}  n {row['text']['n']}")  # fmt: skip
+            f"early {row['early']}  no answer {row['no_answer']}  gap {row['median_gap']} s{operands}  "
+            f"n {row['text']['n']}")  # fmt: skip

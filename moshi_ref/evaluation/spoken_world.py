@@ -7,8 +7,8 @@ right if the text of the whole conversation is exactly the *written* answer of t
 letter, with its capital letter, commas and full stop: "Three plus four is seven." Nothing is forgiven.
 
     known            sums and facts that were asked and answered aloud in training, in its phrasings
-    in training      facts in the very sounds in which training asked for them: what fails here too does not fail for
-                     want of voices
+    in training      facts in utterances in which training asked for them (there some were also quieter, noisier, or
+                     as over a telephone): what fails here too does not fail for want of voices
     held out         pairs of numbers, ranges to count and phrasings of questions that no training has read or heard
     only read        sums and facts that Helium has read and nobody has spoken: does reading teach to speak?
     people, noise    known sums, asked by human speakers with recordings of the test, and asked in noise
@@ -57,7 +57,8 @@ def synthetic(topic: str, split: str, count: int, seed: int) -> list[Question]:
 
 
 def trained(topic: str, count: int) -> list[Question]:
-    """The first questions of a topic that training with seed 0 has heard, the very sounds (`training.sources`)."""
+    """The first questions of a topic that training with seed 0 has heard, from the same utterances before
+    `clips.encode` has changed the level or added noise (see `training.sources`)."""
     said = VariedUtterances(spoken("question", "train", 10 * count, 0), 0)
     chosen = (utterance for utterance in said if utterance.exchange.topic == topic)
     rng = random.Random(f"{topic}/trained")

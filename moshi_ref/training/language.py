@@ -43,7 +43,8 @@ class LanguageRecipe:
     learning_rate: float = 1e-3
     padding_weight: float = 0.5
     semantic_weight: float = 100.0
-    heard: float = 1.0
+    audio_weight: float = 1.0  # of the loss of audio, beside that of text
+    heard: float = 1.0  # and of the loss of the user's words
     forgotten: float = 0.3  # the largest share of Moshi's past text tokens that is hidden
     replaced: float = 0.4  # the largest share of Moshi's past audio tokens that is replaced
     misheard: float = 0.3  # the largest share of the user's past tokens that is replaced
@@ -84,7 +85,7 @@ def dialogue_losses(out: MoshiOutput, hearing: Tensor, codes: Tensor, heard: Ten
         "audio": audio_loss(*audio, recipe.semantic_weight),  # a row for each speaker
         "heard": text_loss(hearing, heard, torch.ones_like(heard, dtype=torch.bool), recipe.padding_weight),
     }
-    losses["loss"] = losses["text"] + losses["audio"] + recipe.heard * losses["heard"]
+    losses["loss"] = losses["text"] + recipe.audio_weight * losses["audio"] + recipe.heard * losses["heard"]
     words = out.text_mask & (codes[:, 0] > PAD)
     right = (out.text_logits.argmax(-1) == codes[:, 0]) & words
     losses["words_right"] = right.sum() / mean(words.sum().float()).clamp(min=1)

@@ -29,6 +29,11 @@ Nearly half of the time of a step is the Depth Transformer's, which runs eight t
 learns quickly; to hear and to answer takes longer. So in the last stage the audio of a random quarter of the frames is
 learnt in each step, and all of their text. (Sesame's CSM learns a sixteenth: "compute amortization", in Crossing the
 uncanny valley of conversational voice, 2025.)
+
+What takes longest is to hear: which of 154 names and things was that? In the last stage there are so many
+utterances that none can be learnt by heart, so the user is misheard more seldom, and never muffled. And audio counts
+less than text. What remains of its loss is mostly chance, one of many voices in which the same can be said; to those
+parts of the model that listen, its gradients are noise.
 """
 
 import sys
@@ -56,12 +61,12 @@ def stages(profile: Profile) -> tuple[Stage, ...]:
     """The four stages of a Moshi that converses."""
     recipe, alone = profile.moshi, replace(profile.moshi, heard=0.0)  # alone, there is nobody to be heard
     # what it has just said is what its answer goes on from; of its voice it has learnt most already
-    asked = replace(recipe, heard=2.0, forgotten=0.0, sounded=0.25)
+    asked = replace(recipe, audio_weight=0.3, heard=2.0, forgotten=0.0, misheard=0.1, muffled=0.0, sounded=0.25)
     return (
         Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 14.9), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
+        Stage("instruction", steps(profile, 18.0), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
     )
 
 
