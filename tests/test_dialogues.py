@@ -26,6 +26,8 @@ from moshi_ref.corpus.dialogues import (
     load_clips,
     pad,
     save_clips,
+    without_afterthought,
+    words_of_question,
 )
 from moshi_ref.inner_monologue import Word, tokens_to_words
 from moshi_ref.mimi import Mimi
@@ -275,6 +277,22 @@ def test_nobody_hesitates_before_an_afterthought(last, hesitates):
     words = (Word("seven,", 0.45, 0.89), Word(last, 1.15, 1.6))  # the pause is that of the test before
     clip = Clip(QUESTIONS[2].codes, words, 0.45, 1.6, "twelve stop")
     assert any(hesitate(clip, random.Random(seed), RATE) is not clip for seed in range(20)) == hesitates
+
+
+@pytest.mark.parametrize("last, count", [("please?", 1), ("my friend?", 1), ("five?", 2)])
+def test_the_words_of_the_question_itself(last, count):
+    words = tuple(Word(text, i, i + 0.4) for i, text in enumerate(("seven,", *last.split())))
+    clip = Clip(QUESTIONS[2].codes, words, 0.0, words[-1].end, "twelve stop")
+    assert words_of_question(clip) == count
+    assert (without_afterthought(clip, RATE) is clip) == (count == len(words))
+
+
+def test_a_clip_without_its_afterthought():
+    words = (Word("seven,", 0.45, 0.89), Word("please?", 1.15, 1.6))
+    clip = Clip(QUESTIONS[2].codes, words, 0.45, 1.6, "twelve stop")  # 30 frames; the middle of the pause is in 13
+    short = without_afterthought(clip, RATE)
+    assert torch.equal(short.codes, torch.cat([clip.codes[:, :13], clip.codes[:, -8:]], dim=1))
+    assert (short.words, short.start, short.end, short.answer) == (words[:1], 0.45, 0.89, clip.answer)
 
 
 def test_words_that_follow_each_other_stay_together():

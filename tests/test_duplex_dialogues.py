@@ -9,7 +9,17 @@ from test_timeline import FRAMES, RATE, SILENCE, Q, numbered_clip
 
 from moshi_ref.corpus import dialogues, duplex_dialogues
 from moshi_ref.corpus.dialogues import GAP, HEARING
-from moshi_ref.corpus.duplex_dialogues import LONG, NEXT, PAUSING, REACTION, REST, SETTLED, DuplexDialogues, pause
+from moshi_ref.corpus.duplex_dialogues import (
+    LONG,
+    NEXT,
+    NO_AFTERTHOUGHT,
+    PAUSING,
+    REACTION,
+    REST,
+    SETTLED,
+    DuplexDialogues,
+    pause,
+)
 from moshi_ref.inner_monologue import Word, tokens_to_words
 from moshi_ref.moshi import MoshiConfig
 from moshi_ref.tokenizer import PAD
@@ -65,6 +75,16 @@ def test_chance_is_repeatable(source):
     assert not torch.equal(first.codes, other.codes)
     assert first.codes.shape == (1 + 2 * Q, FRAMES) and first.codes.dtype == torch.int64
     assert torch.equal(source.backgrounds, BACKGROUNDS)
+
+
+def test_some_leave_out_the_afterthought_with_which_they_were_recorded(source, tokenizer):
+    asked = replace(numbered_clip(1, "Repeat nine please?", 0.4, answer="nine"))
+    source = DuplexDialogues([asked], ANSWERS, BACKCHANNELS, INTERRUPTIONS, BACKGROUNDS, tokenizer, RATE)
+    words = [len(source.question(0, random.Random(seed)).words) for seed in range(400)]
+    assert set(words) == {2, 3} and words.count(2) / 400 == pytest.approx(NO_AFTERTHOUGHT, abs=0.08)
+    for seed in range(20):
+        for turn in source.timeline(random.Random(seed)).turns["user"]:
+            assert turn.clip.topic or turn.end == turn.words[-1].end
 
 
 def test_every_question_is_answered_after_the_gap(source, only):
@@ -183,12 +203,13 @@ def test_a_question_may_come_after_longer_than_moshi_remembers(source, only, mon
         assert len(asked) == len(answered)
 
 
-def test_no_draw_holds_half_a_word(source, tokenizer):
+def test_only_the_end_cuts_a_word_in_two(source, tokenizer):
     known = {word.text for clip in (*QUESTIONS, *ANSWERS, *BACKCHANNELS, *INTERRUPTIONS) for word in clip.words}
     for seed in range(80):
         dialogue = source.draw(random.Random(seed))
         for stream in (dialogue.codes[0], dialogue.user_text):
-            assert {word.text for word in tokens_to_words(stream, tokenizer)} <= known
+            found = tokens_to_words(stream, tokenizer)
+            assert {word.text for word in found if word.end < FRAMES / RATE} <= known
 
 
 def test_a_word_tells_if_no_back_channel_has_it_there(source):

@@ -69,6 +69,8 @@ def test_a_window_in_the_middle(tokenizer):
 def test_a_word_belongs_to_the_window_in_which_it_starts(tokenizer):
     dialogue = window(counted(), 22, 10, tokenizer, RATE)  # from 1.76 s: "there" has begun already
     assert dialogue.codes[0].tolist() == [PAD] * 10
+    dialogue = window(counted(), 22, 15, tokenizer, RATE)  # to 2.96 s: "you" comes in the next frame
+    assert dialogue.codes[0].tolist() == [PAD] * 14 + [EPAD]
 
 
 def test_nothing_follows_the_end(tokenizer):

@@ -51,9 +51,9 @@ def source(monkeypatch, tokenizer):
         return [clip(each, number) for each in kinds for number in range(3)]
 
     monkeypatch.setattr(module.Voices, "clips", clips)
-    monkeypatch.setattr(module, "encode_backgrounds", lambda *_: torch.zeros(2, Q, FRAMES, dtype=torch.int16))
-    noises = torch.arange(101, 109, dtype=torch.int16)[:, None, None, None].expand(8, 2, Q, FRAMES)
-    monkeypatch.setattr(module, "encode_noises", lambda *_: noises)
+    numbers = torch.arange(101, 109, dtype=torch.int16)[:, None, None, None]
+    monkeypatch.setattr(module, "encode_backgrounds", lambda _, frames, *__: torch.zeros(2, Q, frames).short())
+    monkeypatch.setattr(module, "encode_noises", lambda _, frames, *__: numbers.expand(8, 2, Q, frames))
     return sources(SMOKE, 0, Path("people"), Mimi(tiny_mimi()), tokenizer, ("Seven is more.\nUser: stop Moshi: five",))
 
 
@@ -81,6 +81,22 @@ def heard(codes: torch.Tensor) -> set[int]:
 def test_who_is_heard(name, moshi, user, source):
     codes = drawn(source, ALL[name], 300 if name == "instruction" else 60)
     assert heard(codes[:, 1 : 1 + Q]) == moshi and heard(codes[:, 1 + Q :]) == user
+
+
+@pytest.mark.parametrize("name, longer", [("finetuning", 1), ("instruction", 2)])
+def test_dialogues_are_as_long_as_the_stage_wants(name, longer, source):
+    """Also those in which it is a recogniser or a voice, or reads."""
+    assert drawn(source, ALL[name]).shape == (60, 1 + 2 * Q, longer * FRAMES)
+
+
+@pytest.mark.parametrize("name", ["pretraining", "posttraining", "finetuning", "asr", "tts"])
+def test_the_end_tells_nothing(name, source, tokenizer):
+    """A shorter dialogue is the beginning of a longer one; a model cannot learn to fall silent before the end."""
+    stage = replace(ALL[name], masked=0.0)
+    whole = drawn(source, stage, 30)
+    for frames in range(20, FRAMES, 11):
+        shorter = sources(replace(SMOKE, frames=frames), 0, Path("people"), Mimi(tiny_mimi()), tokenizer)
+        assert torch.equal(drawn(shorter, stage, 30), whole[..., :frames])
 
 
 def test_conversations_about_sums_are_about_nothing_else(source, tokenizer, monkeypatch):

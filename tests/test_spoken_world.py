@@ -60,7 +60,8 @@ def test_duplex_dialogues_keep_their_promises(stages, words):
         assert dialogue.codes.shape == (1 + 2 * Q, FRAMES) and dialogue.codes.min() >= 0
         assert dialogue.codes[1:].max() < 512
         known = {word.text for turn in line.turns["moshi"] for word in turn.clip.words}
-        assert {word.text for word in tokens_to_words(text, words)} <= known
+        whole = [word for word in tokens_to_words(text, words) if word.end < FRAMES / RATE]  # the end may cut the last
+        assert {word.text for word in whole} <= known
         speech = torch.zeros(FRAMES, dtype=torch.bool)
         for turn in line.turns["moshi"]:
             speech[turn.first : turn.first + turn.clip.codes.shape[1]] = True

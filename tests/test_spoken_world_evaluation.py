@@ -18,9 +18,18 @@ from moshi_ref.corpus.scripts import SPOKEN, UNSPOKEN, spoken_pairs, unspoken_pa
 from moshi_ref.corpus.small_world import exchange, held_out_pairs
 from moshi_ref.corpus.voices import SAMPLE_RATE, TEST_VARIANTS
 from moshi_ref.evaluation import full_duplex, spoken_world
-from moshi_ref.evaluation.duplex import Answer, score, share
+from moshi_ref.evaluation.duplex import Answer, Question, score, share
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig
-from moshi_ref.evaluation.spoken_world import human, questions, trained, voice
+from moshi_ref.evaluation.spoken_world import (
+    conversations,
+    human,
+    one_after_the_other,
+    questions,
+    right_answers,
+    trained,
+    voice,
+)
+from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
 from moshi_ref.training.recipes import PROFILES
 from moshi_ref.training.sources import Voices
@@ -98,6 +107,36 @@ def test_people_are_asked_only_about_spoken_sums(people):
     assert len(asked) == 40 and {q.answer for q in asked} <= answers_about("sum", spoken_pairs("sum"))
 
 
+def test_a_conversation_of_several_questions(rows):
+    """Each answer is looked for between its question and the next; one of three was not only the answer."""
+    asked = rows[0]["sum, known"]
+    whole = one_after_the_other(asked)
+    begins = [sum(len(q.wav) for q in asked[:i]) / SAMPLE_RATE for i in range(COUNT)]
+    assert torch.equal(whole.wav, torch.cat([q.wav for q in asked]))
+    assert whole.end == pytest.approx(begins[-1] + asked[-1].end)
+    assert whole.answer == " ".join(q.answer for q in asked)
+    words = [Word(text, begin + q.end, begin + q.end)
+             for begin, q in zip(begins, asked, strict=True) for text in q.answer.split()]  # fmt: skip
+    words.insert(0, Word("Well,", 0.0, 0.2))
+    assert right_answers(asked, Answer("", whole.wav, None, tuple(words))) == [False, True, True]
+
+
+def test_each_question_of_a_conversation_has_a_row(monkeypatch):
+    """To somebody who answers all but the last question of every second conversation."""
+    monkeypatch.setattr(spoken_world, "TURNS", 2)
+    short = [Question(torch.zeros(24_000 * (1 + i)), 0.5, f"{i}.") for i in range(4)]
+    monkeypatch.setattr(spoken_world, "synthetic", lambda *_: short)
+
+    def answers(whole):
+        return [Answer("", whole[0].wav, 0.5, (Word("0.", 0.5, 0.6), Word("1.", 1.6, 1.7))),
+                Answer("", whole[1].wav, 0.5, (Word("2.", 0.5, 0.6),))]  # fmt: skip
+
+    assert conversations(answers, 2, 0) == {
+        "question 1": share(2, 2) | {"seconds": 0.5},
+        "question 2": share(1, 2) | {"seconds": 2.5},
+    }
+
+
 def test_an_answer_must_be_written_exactly(rows):
     asked = rows[0]["sum, known"][:1] * 3
     right = asked[0].answer
@@ -137,8 +176,9 @@ def test_the_command(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(spoken_world, "quiet", lambda *_: {"silence": share(1, 1) | {"words": 0}})
     assert main(["evaluate", *map(str, models), "--trials", "1", "--json", str(tmp_path / "table.json")]) == 0
     table, printed = json.loads((tmp_path / "table.json").read_text()), capsys.readouterr().out
-    assert len(table) == 2 + 3 and all(name in printed for name in table)
+    assert len(table) == 2 + 4 and all(name in printed for name in table)
     assert table["sum, known"]["text"] == share(0, 1) and table["quiet minutes"]["silence"]["share"] == 1
     assert list(table["full duplex"]) == ["interruption", "back-channel", "barge-in"]
     assert all(row["conversations"] == 1 for row in table["full duplex"].values())
+    assert [row["n"] for row in table["conversation"].values()] == [1] * 6
     assert table["voice"]["judged"]["of"] == 1

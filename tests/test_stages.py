@@ -70,6 +70,14 @@ def test_every_second_step_is_on_text_alone():
     assert all("audio" in task.losses(step, random.Random(0)) for step in range(4))
 
 
+@pytest.mark.parametrize("batch_size, longer, dialogues", [(8, 1, 8), (8, 2, 4), (1, 2, 1)])
+def test_of_longer_dialogues_there_are_fewer_in_a_batch(batch_size, longer, dialogues):
+    drawn = []
+    stage = replace(STAGE, longer=longer, text_only=0.0, recipe=replace(STAGE.recipe, batch_size=batch_size))
+    new_task(stage, lambda rng: drawn.append(1) or random_dialogue(rng)).losses(0, random.Random(0))
+    assert len(drawn) == dialogues
+
+
 @pytest.mark.parametrize("step, own, other", [(0, "dialogues", "text"), (1, "text", "dialogues")])
 def test_a_step_of_one_kind_leaves_the_state_of_the_other_alone(step, own, other):
     task = new_task()

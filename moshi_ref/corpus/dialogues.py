@@ -153,6 +153,24 @@ def asked_already(clip: Clip, count: int) -> bool:
     return rest.lower().strip(".,?!") in AFTER
 
 
+def words_of_question(clip: Clip) -> int:
+    """How many of the words are the question itself: all, or those before a "please" or the like."""
+    counts = range(1, len(clip.words))
+    return next((count for count in counts if asked_already(clip, count)), len(clip.words))
+
+
+def without_afterthought(clip: Clip, frame_rate: float) -> Clip:
+    """The clip without the "please" or the like at its end, and with the silence that follows it there. The voice still
+    rises or falls as before something more: who has only heard that voice before a "please" waits for it."""
+    count = words_of_question(clip)
+    if count == len(clip.words):
+        return clip
+    last, after = clip.words[count - 1 : count + 1]
+    kept, silence = round((last.end + after.start) / 2 * frame_rate), int(TAIL * frame_rate)
+    codes = torch.cat([clip.codes[:, :kept], clip.codes[:, -silence:]], dim=1)
+    return replace(clip, codes=codes, words=clip.words[:count], end=last.end)
+
+
 def hesitate(clip: Clip, rng: random.Random, frame_rate: float) -> Clip:
     """The clip with more silence, taken from its end, where it pauses between two words. People take their time;
     a model that has only heard short pauses interrupts them. Nobody hesitates where all is asked: nobody could tell
@@ -177,6 +195,11 @@ class Dialogue:
     user_text: Tensor  # (F,) int64: the user's words as they become known; PAD and EPAD elsewhere
     given: bool = False  # Moshi's words are given to it, so there is nothing to learn about which they are
     shown: Tensor | None = None  # (K, F) int64: what is seen and heard instead of the codes
+
+    def until(self, frame: int) -> "Dialogue":
+        """What comes before a frame."""
+        shown = None if self.shown is None else self.shown[:, :frame]
+        return replace(self, codes=self.codes[:, :frame], user_text=self.user_text[:frame], shown=shown)
 
     @property
     def past(self) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..tokenizer import TextTokenizer
 from .clips import Clip
-from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate
+from .dialogues import GAP, HEARING, PAUSE, Dialogue, Dialogues, hesitate, without_afterthought
 from .timeline import Timeline, Turn
 
 FIRST = (0.0, 1.6)  # seconds until the first question begins
@@ -36,6 +36,7 @@ REACTION = (HEARING + 0.04, HEARING + 0.20)  # seconds from the end of the telli
 EVENTS = {"none": 8, "backchannel": 8, "interruption": 3, "barge-in": 3}  # during an answer, and how often
 SETTLED = 0.3  # seconds that Moshi speaks before anything happens
 AFTERWARDS = 0.1  # how often the user says "yes" or "stop" when Moshi has finished
+NO_AFTERTHOUGHT = 0.5  # how often a question with a "please" or the like at its end is asked without it
 REST = 0.5  # seconds for which a question goes on after its telling word, if it interrupts: Moshi must be silent first
 SILENT = 0.05  # how often nobody says anything more
 ECHOING = 0.3  # share of dialogues in which the user's microphone hears Moshi
@@ -98,10 +99,12 @@ class DuplexDialogues(Dialogues):
         return self.backgrounds[rng.choice([0, rng.randrange(len(self.backgrounds))])]
 
     def question(self, noise: int, rng: random.Random) -> Clip:
-        """A random question that is asked in this noise, of a topic that is drawn before it."""
+        """A random question that is asked in this noise, of a topic that is drawn before it; some without the
+        afterthought with which they were said."""
         topics = self.asked[noise]
         topic = rng.choices(list(topics), [PRACTICE.get(each, 1) for each in topics])[0]
-        return rng.choice(topics[topic])
+        clip = rng.choice(topics[topic])
+        return without_afterthought(clip, self.frame_rate) if rng.random() < NO_AFTERTHOUGHT else clip
 
     def exchange(self, line: Timeline, now: float, noise: int, echoing: bool, rng: random.Random) -> float:
         """A question at `now`, its answer, and what happens meanwhile. Returns when all is said."""

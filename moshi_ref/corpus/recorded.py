@@ -51,14 +51,14 @@ def window(
 ) -> Dialogue:
     """The dialogue of `frames` frames that begins with frame `first`.
 
-    A word belongs to the window in which it starts. What lies behind the end of the conversation is ZERO, which no
-    loss counts.
+    A word belongs to the window in which it starts; the EPAD before it may be the last token of the window before.
+    What lies behind the end of the conversation is ZERO, which no loss counts.
     """
     codes = conversation.codes[:, first : first + frames].long()  # (2 * Q, F or less)
     known = codes.shape[1]
 
     def inside(words: Sequence[Word]) -> list[Word]:
-        return [w for w in later(words, -first / frame_rate) if 0 <= w.start < known / frame_rate]
+        return [w for w in later(words, -first / frame_rate) if 0 <= w.start < (known + 1) / frame_rate]
 
     heard = [Word(w.text, w.end + HEARING, w.end + HEARING) for w in inside(conversation.user_words)]
     said = words_to_tokens(inside(conversation.words), tokenizer, known, frame_rate)

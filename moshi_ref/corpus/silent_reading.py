@@ -37,12 +37,12 @@ from operator import eq
 import torch
 from torch import Tensor
 
-from ..inner_monologue import Word, tokens_to_words
+from ..inner_monologue import Word, tokens_to_words, words_to_tokens
 from ..rq_transformer import ZERO
 from ..tokenizer import PAD, TextTokenizer
 from .dialogues import Dialogue
 from .scripts import SENTENCE_END
-from .timeline import Timeline, whole_words
+from .timeline import Timeline
 
 WORD, LETTER = 0.12, 0.055  # seconds that a word takes, and each of its letters besides
 PACE = (0.8, 1.2)  # how much slower or faster
@@ -87,10 +87,10 @@ class SilentReading:
         line = self.conversation(rng)
         sounding, nothing = line.dialogue(), torch.full((2 * len(line.moshi), line.frames), ZERO)
         if rng.random() < QUIET:
-            text = whole_words(self.words(rng), self.tokenizer, line.frames, self.frame_rate)
+            text = words_to_tokens(self.words(rng), self.tokenizer, line.frames, self.frame_rate)
             return Dialogue(torch.cat([text[None], nothing]), torch.full_like(text, PAD))
         words, learnt = self.instead(line, rng)
-        text = whole_words(words, self.tokenizer, line.frames, self.frame_rate)
+        text = words_to_tokens(words, self.tokenizer, line.frames, self.frame_rate)
         codes = torch.cat([self.without(text, learnt)[None], nothing])
         return Dialogue(codes, sounding.user_text, shown=torch.cat([text[None], sounding.codes[1:]]))
 
@@ -123,7 +123,7 @@ class SilentReading:
         """The text stream (F,) with nothing where there is a word that is not learnt."""
         text = text.clone()
         words = tokens_to_words(text, self.tokenizer, self.frame_rate)
-        for word, kept in zip(words, learnt, strict=False):  # what the end would have cut in two is not there
+        for word, kept in zip(words, learnt, strict=False):  # some begin behind the end
             if not kept:
                 text[round(word.start * self.frame_rate) : round(word.end * self.frame_rate)] = ZERO
         return text

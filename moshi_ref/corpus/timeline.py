@@ -7,13 +7,13 @@
     timeline.dialogue()                                          tokens, for training
 
 All that is drawn at random is drawn elsewhere; here is only what must hold of every conversation: that text and voice
-go together, and that no word is cut in two.
+go together, and that who stops does so between two words of the text. The end is only where we stop looking: a word
+that it cuts in two begins before it like any other.
 
 Shapes: Q codebooks, F frames, K = 1 + 2 * Q streams. Times are seconds from the beginning.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,17 +23,6 @@ from ..inner_monologue import Word, tokens_to_words, words_to_tokens
 from ..tokenizer import PAD, TextTokenizer
 from .clips import Clip
 from .dialogues import HEARING, Dialogue, later, place
-
-MARGIN = 32  # frames behind the end in which a word may end that begins before it
-
-
-def whole_words(words: Sequence[Word], tokenizer: TextTokenizer, frames: int, frame_rate: float = 12.5,
-                ahead: float = 0.0) -> Tensor:
-    """Text stream (frames,) int64 as of `words_to_tokens`, but a word that the end would cut in two is left out."""
-    words = sorted((word for word in words if word.text.strip()), key=lambda word: word.start)
-    stream = words_to_tokens(words, tokenizer, frames + MARGIN, frame_rate, ahead)
-    kept = len(tokens_to_words(stream[:frames], tokenizer)) - within_word(stream, frames, tokenizer)
-    return words_to_tokens(words[:kept], tokenizer, frames, frame_rate, ahead)
 
 
 def within_word(stream: Tensor, frame: int, tokenizer: TextTokenizer) -> bool:
@@ -123,7 +112,7 @@ class Timeline:
 
     def dialogue(self, ahead: float = 0.0) -> Dialogue:
         """The tokens; text leads by `ahead` seconds."""
-        text = whole_words(self.words("moshi"), self.tokenizer, self.frames, self.frame_rate, ahead)
+        text = words_to_tokens(self.words("moshi"), self.tokenizer, self.frames, self.frame_rate, ahead)
         known = [Word(word.text, word.end + HEARING, word.end + HEARING) for word in self.words("user")]
         codes = torch.cat([text[None], self.moshi.long(), self.user.long()])  # (K, F)
-        return Dialogue(codes, whole_words(known, self.tokenizer, self.frames, self.frame_rate))
+        return Dialogue(codes, words_to_tokens(known, self.tokenizer, self.frames, self.frame_rate))

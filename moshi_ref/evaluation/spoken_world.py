@@ -4,7 +4,8 @@
 
 Users have voices that were never in training, but for one row. Everything streams, and text is greedy. An answer is
 right if the text of the whole conversation is exactly the *written* answer of the script (`corpus.scripts`), letter by
-letter, with its capital letter, commas and full stop: "Three plus four is seven." Nothing is forgiven.
+letter, with its capital letter, commas and full stop: "Three plus four is seven." Nothing is forgiven. If there are
+several questions, the text counts from the silence before each to the silence before the next.
 
     known            sums and facts that were asked and answered aloud in training, in its phrasings
     in training      facts in utterances in which training asked for them (there some were also quieter, noisier, or
@@ -12,6 +13,7 @@ letter, with its capital letter, commas and full stop: "Three plus four is seven
     held out         pairs of numbers, ranges to count and phrasings of questions that no training has read or heard
     only read        sums and facts that Helium has read and nobody has spoken: does reading teach to speak?
     people, noise    known sums, asked by human speakers with recordings of the test, and asked in noise
+    conversation     six known sums, one after the other: is the last one answered as well as the first?
     full duplex      interruptions, back-channels, new questions, silence and noise; see `full_duplex`
     voice            does Moshi's voice say what its text says?
 
@@ -20,8 +22,10 @@ Moshi's voice begins.
 """
 
 import argparse
+import bisect
 import itertools
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,13 +41,14 @@ from ..corpus.scripts import script, unspoken
 from ..corpus.small_world import Exchange
 from ..corpus.spoken import WrittenDigits, spoken
 from ..corpus.utterances import VariedUtterances, render_moshi, render_user
-from ..corpus.voices import moshi_voice, user_voice
+from ..corpus.voices import SAMPLE_RATE, moshi_voice, user_voice
 from ..mimi import Mimi
 from .duplex import Answer, Question, line, question, score, share, spoken_part
-from .full_duplex import asker, full_duplex, noisy, quiet
+from .full_duplex import Asker, asker, full_duplex, noisy, quiet
 from .judges import agreement, as_heard, knows
 from .recogniser import Recogniser, load_recogniser
 
+TURNS = 6  # questions of a conversation
 MARGIN = 4_800  # samples of silence around an original, a fifth of a second
 
 
@@ -93,6 +98,38 @@ def questions(count: int, seed: int, people: Path | None) -> dict[str, list[Ques
     return rows
 
 
+# --- Conversations --------------------------------------------------------------------------------
+
+
+def one_after_the_other(asked: Sequence[Question]) -> Question:
+    """A conversation of several questions: the end is that of the last one, and the answers are in one text."""
+    before = sum(len(each.wav) for each in asked[:-1]) / SAMPLE_RATE
+    return Question(torch.cat([each.wav for each in asked]), before + asked[-1].end, " ".join(q.answer for q in asked))
+
+
+def right_answers(asked: Sequence[Question], answer: Answer) -> list[bool]:
+    """Whether all that was written from the silence before each question to that before the next is its answer."""
+    ends = [end / SAMPLE_RATE for end in itertools.accumulate(len(each.wav) for each in asked)]
+    said: list[list[str]] = [[] for _ in asked]
+    for word in answer.words:
+        said[min(bisect.bisect_right(ends, word.start), len(asked) - 1)].append(word.text)
+    return [" ".join(words) == each.answer for words, each in zip(said, asked, strict=True)]
+
+
+def conversations(answers_to: Asker, count: int, seed: int) -> dict:
+    """How often each of the TURNS questions is answered right, in `count` conversations, and how many seconds after the
+    beginning it has been asked, on average."""
+    asked = synthetic("sum", "train", count * TURNS, seed)
+    every = [asked[i : i + TURNS] for i in range(0, len(asked), TURNS)]
+    answers = answers_to([one_after_the_other(each) for each in every])
+    right = [right_answers(*each) for each in zip(every, answers, strict=True)]
+    rows = {}
+    for turn in range(TURNS):
+        seconds = sum(one_after_the_other(each[: turn + 1]).end for each in every) / count
+        rows[f"question {turn + 1}"] = share(sum(r[turn] for r in right), count) | {"seconds": round(seconds, 1)}
+    return rows
+
+
 # --- The voice ------------------------------------------------------------------------------------
 
 
@@ -137,11 +174,12 @@ def run(args: argparse.Namespace) -> None:
         everything += answers
         results[name] = score(asked, answers)
         print(line(name, results[name]), flush=True)
+    results["conversation"] = conversations(answers_to, math.ceil(args.trials / 4), args.seed)
     results["full duplex"] = full_duplex(answers_to, args.trials, args.seed)
     results["quiet minutes"] = quiet(answers_to, args.minutes, args.seed)
     some = random.Random(args.seed).sample(everything, min(args.trials, len(everything)))
     results["voice"] = voice(some, mimi, judge, args.seed)
-    for name in ("full duplex", "quiet minutes", "voice"):
+    for name in ("conversation", "full duplex", "quiet minutes", "voice"):
         for kind, row in results[name].items():
             more = {key: value for key, value in row.items() if key not in ("right", "n", "share", "low", "high")}
             print(f"{name}, {kind:28}", percent(row) if "share" in row else "", more or "", flush=True)

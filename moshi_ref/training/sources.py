@@ -13,6 +13,10 @@
                     that is only read, in one of its variants               SilentReading
 
 Utterances are encoded once and kept beside the utterances themselves.
+
+A little more is drawn of every dialogue than is given. Where it ends, nothing may be otherwise than in its middle: if
+nobody began to speak there, or no word that is to be cut in two, the model would learn when its dialogues of training
+end, and fall silent at that time for ever.
 """
 
 import functools
@@ -46,6 +50,7 @@ REACTIONS = 0.5  # clips of back-channels and of interruptions, each, as a share
 NOISY = 1 / 16  # questions in each noise, as a share of the questions
 PLACES = 4  # channels of each noise
 ECHOES = 0.2  # share of the answers that know their echo
+BEHIND_THE_END = 50  # frames that are drawn and not given
 SUMS = ("sum", "greeting", "farewell")  # topics of conversations about sums
 
 Draw = Callable[[random.Random], Dialogue]
@@ -112,10 +117,14 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
     """A function that gives what a stage draws its dialogues with. `human` is a clone of the Free Spoken Digit
     Dataset; without `documents`, nothing is read silently."""
     clips, rate = functools.cache(Voices(profile, seed, human, mimi).clips), mimi.config.frame_rate
-    backgrounds = encode_backgrounds(mimi, profile.frames, BACKGROUNDS, seed)
+
+    @functools.cache
+    def backgrounds(longer: int) -> Tensor:
+        return encode_backgrounds(mimi, longer * profile.frames + BEHIND_THE_END, BACKGROUNDS, seed)
 
     def alone(said: Sequence[Clip], stage: Stage, ahead: float) -> Draw:
-        return SingleStream(said, backgrounds, tokenizer, rate, stage.offset, stage.masked, ahead).draw
+        around = backgrounds(stage.longer)
+        return SingleStream(said, around, tokenizer, rate, stage.offset, stage.masked, ahead).draw
 
     def recognition(stage: Stage) -> Draw:
         return alone([*clips("reading"), *clips("question"), *clips("people")], stage, -BEHIND)
@@ -124,9 +133,9 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
         own = [clip for clip in clips("reading") if clip.speaker == MOSHI_VOICE.name]
         return alone([*own, *clips("answer")], stage, AHEAD)
 
-    def duplex(questions: Sequence[Clip], noises: Tensor | None = None) -> DuplexDialogues:
+    def duplex(questions: Sequence[Clip], stage: Stage, noises: Tensor | None = None) -> DuplexDialogues:
         others = [clips(kind) for kind in ("answer", "backchannel", "interruption")]
-        return DuplexDialogues(questions, *others, backgrounds, tokenizer, rate, noises)
+        return DuplexDialogues(questions, *others, backgrounds(stage.longer), tokenizer, rate, noises)
 
     def reading_too(conversations: DuplexDialogues, stage: Stage) -> Draw:
         if not documents or not stage.silent:
@@ -137,25 +146,30 @@ def sources(profile: Profile, seed: int, human: Path | None, mimi: Mimi, tokeniz
     def instruction(stage: Stage) -> Draw:
         kinds = [*kinds_of_question(profile.clips[0]), "people"]
         questions = [clip for kind in kinds for clip in clips(kind)]
-        conversations = duplex(questions, encode_noises(mimi, profile.frames, PLACES, seed))
+        noises = encode_noises(mimi, stage.longer * profile.frames + BEHIND_THE_END, PLACES, seed)
+        conversations = duplex(questions, stage, noises)
         return now_and_then(reading_too(conversations, stage), (recognition(stage), synthesis(stage)), stage.aside)
 
-    def source(stage: Stage) -> Draw:
+    def with_what_follows(stage: Stage) -> Draw:
         match stage.name:
             case "pretraining":
                 return alone(clips("reading"), stage, 0.0)
             case "posttraining":
-                return SimulatedPair(clips("reading"), backgrounds, tokenizer, rate).draw
+                return SimulatedPair(clips("reading"), backgrounds(stage.longer), tokenizer, rate).draw
             case "finetuning":
-                return duplex(clips("question")).draw
+                return duplex(clips("question"), stage).draw
             case "instruction":
                 return instruction(stage)
             case "sums":
-                return reading_too(duplex([clip for clip in clips("question") if clip.topic in SUMS]), stage)
+                return reading_too(duplex([c for c in clips("question") if c.topic in SUMS], stage), stage)
             case "asr":
                 return recognition(stage)
             case _:
                 return synthesis(stage)
+
+    def source(stage: Stage) -> Draw:
+        draw, frames = with_what_follows(stage), stage.longer * profile.frames
+        return lambda rng: draw(rng).until(frames)
 
     return source
 

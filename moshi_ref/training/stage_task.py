@@ -41,6 +41,7 @@ class Stage:
     factor: Callable[[int, int, int], float] = schedule  # of the rates; see `loop.py`
     text_only: float = 0.0  # share of the steps
     recipe: LanguageRecipe = field(default_factory=LanguageRecipe)
+    longer: int = 1  # by how many times its dialogues are longer than the profile's, and fewer in a batch
     offset: float = 0.0  # seconds: text and sound are shifted against each other by up to so much, at random
     masked: float = 0.0  # share of the dialogues whose text is hidden
     aside: float = 0.0  # share of the dialogues in which it is a recogniser or a voice instead; see `speech_text.py`
@@ -114,7 +115,7 @@ class StageTask:
                  device: torch.device, text: Tensor | None = None, bfloat16: bool = False):
         self.modules, self.draw, self.device, self.text = student, draw, device, text
         self.bfloat16 = bfloat16 or device.type == "cuda"
-        self.recipe = stage.recipe
+        self.recipe, self.dialogues = stage.recipe, max(1, stage.recipe.batch_size // stage.longer)
         self.text_only = 0.0 if text is None else stage.text_only
         rates = {"words": stage.temporal, "temporal": stage.temporal}
         slower = {"words": (WORDS if self.text_only else 1.0) * stage.temporal}
@@ -148,7 +149,7 @@ class StageTask:
 
     def listen(self, rng: random.Random) -> dict[str, Tensor]:
         """The losses of dialogues; see `language.dialogue_losses`."""
-        dialogues = [self.draw(rng) for _ in range(self.recipe.batch_size)]
+        dialogues = [self.draw(rng) for _ in range(self.dialogues)]
         mine, whole_batch = share(len(dialogues)), torch.stack([d.codes for d in dialogues])  # (B, K, F)
         shown = disturb(torch.stack([d.past for d in dialogues]), self.recipe)
         codes, shown = (each[mine].to(self.device) for each in (whole_batch, shown))

@@ -31,9 +31,14 @@ learnt in each step, and all of their text. (Sesame's CSM learns a sixteenth: "c
 uncanny valley of conversational voice, 2025.)
 
 What takes longest is to hear: which of 154 names and things was that? In the last stage there are so many
-utterances that none can be learnt by heart, so the user is misheard more seldom, and never muffled. And audio counts
+utterances that none can be learnt by heart, so the user is misheard more seldom, and never muffled. Audio counts
 less than text. What remains of its loss is mostly chance, one of many voices in which the same can be said; to those
 parts of the model that listen, its gradients are noise.
+
+And a conversation goes on. The Temporal Transformer remembers six seconds in each of its layers, and what a frame
+knows of the past is at most as old as all of them together: 24 s with four. So the dialogues of the last stage, twice
+as long as the others, last about as long (23 s). A model that has heard no more than eleven seconds of anybody can
+know by the time that these are over, and nobody has told it how to go on.
 """
 
 import sys
@@ -66,8 +71,9 @@ def stages(profile: Profile) -> tuple[Stage, ...]:
         Stage("pretraining", steps(profile, 0.5), 5e-4, 1e-3, 2, text_only=0.5, recipe=alone, offset=0.6, masked=0.3),
         Stage("posttraining", steps(profile, 0.1), 2e-4, 5e-4, 1, constant, text_only=0.1, recipe=recipe),
         Stage("finetuning", steps(profile, 0.1), 1e-4, 2e-4, 1, constant, text_only=0.1, recipe=recipe),
-        Stage("instruction", steps(profile, 18.0), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, aside=0.2, silent=0.25),
-    )
+        Stage("instruction", steps(profile, 19.1), 8e-4, 1e-3, 1, text_only=0.1, recipe=asked, longer=2, aside=0.2,
+              silent=0.25),
+    )  # fmt: skip
 
 
 def speech_text_stage(name: str, profile: Profile) -> Stage:
