@@ -26,6 +26,7 @@ from .training import recipes
 from .training.ablations import VARIANTS, train_variant
 from .training.distribution import first, leave, pick_device
 from .training.finetune import finetune
+from .training.lora import load_asr
 from .training.moshi_ablations import WHAT_IS_LEFT_OUT, train_moshi_variant
 from .training.recogniser import WORLDS, train_recogniser
 from .training.stages import train_speech_text, train_stages
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("sound", type=Path, help="WAV, FLAC, OGG or MP3, any rate")
     p.add_argument("--model", type=Path, default=CHECKPOINTS / "moshi-tiny",
                    help="folder of a Moshi of the stages, or of what `train asr` has made of it")  # fmt: skip
+    p.add_argument("--lora", type=Path, help="file of adapters to put on it; default: with moshi-tiny, asr-tiny's")
     p.add_argument("--json", type=Path, help="file to write: text, words with times, speed")
 
     p = command("speak", run_speak, "Speak a text.", None)
@@ -129,6 +131,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("model", nargs="?", choices=tuple(EVALUATIONS), default="moshi", help="default: moshi")
     p.add_argument("--helium", type=Path, default=CHECKPOINTS / "helium-tiny", help="folder of the text model")
     p.add_argument("--moshi", type=Path, default=CHECKPOINTS / "moshi-tiny", help="folder of the model")
+    p.add_argument("--lora", type=Path, help="with speech-text: file of adapters that make a recogniser of the model; "
+                                             "default: with moshi-tiny, asr-tiny's")  # fmt: skip
     p.add_argument("--recogniser", type=Path, default=CHECKPOINTS / "recogniser-tiny", help="who judges Moshi's voice")
     p.add_argument("--trials", type=int, default=200, help="questions or sounds in each row")
     p.add_argument("--minutes", type=int, default=10, help="with moshi: of silence, and of noise")
@@ -160,7 +164,7 @@ def run_transcribe(args: argparse.Namespace) -> None:
     device = pick_device()
     torch.set_num_threads(1)
     mimi = load_mimi(args.mimi or mimi_of(args.model)).to(device)
-    listener, wav = Listener(load_moshi(args.model).to(device), mimi), read_sound(args.sound, mimi)
+    listener, wav = Listener(load_asr(args.model, args.lora).to(device), mimi), read_sound(args.sound, mimi)
     result = transcribe(listener, load_tokenizer(args.model), wav, say=lambda piece: print(piece, end="", flush=True))
     print()
     print(f"{result['seconds']} s, real-time factor {result['rtf']}", file=sys.stderr)
@@ -301,6 +305,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
         raise ValueError(f"expected at least 1 trial and 1 minute, got {args.trials} and {args.minutes}")
     if args.wav is not None and args.model != "mimi":
         raise ValueError("--wav is for the codec; write: evaluate mimi --wav FILE")
+    if args.lora is not None and args.model != "speech-text":
+        raise ValueError("--lora is for the recogniser; write: evaluate speech-text --lora FILE")
     if args.json is not None:
         check_folder(args.json)  # before the work, not after it
     if args.model == "mimi":

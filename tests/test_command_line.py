@@ -33,6 +33,7 @@ from moshi_ref.moshi import MoshiConfig, MoshiStream
 from moshi_ref.speech_text import AHEAD, TAIL
 from moshi_ref.training import moshi_ablations, recipes, sources
 from moshi_ref.training.ablations import VARIANTS
+from moshi_ref.training.lora import ASR_TINY
 from moshi_ref.training.moshi_ablations import WHAT_IS_LEFT_OUT
 
 ALL = ("talk", "transcribe", "speak", "encode", "decode", "train", "finetune", "evaluate")
@@ -171,6 +172,12 @@ def test_transcribe(models, sound, tmp_path, capsys):
     assert all(0 <= word["start"] < 0.5 + TAIL for word in result["words"])
 
 
+def test_transcribe_by_what_comes_along(sound, capsys):
+    """By default with moshi-tiny and the adapters of asr-tiny."""
+    assert run("transcribe", sound) == 0
+    assert "0.5 s, real-time factor" in capsys.readouterr().err
+
+
 def test_speak(models, tmp_path, capsys):
     """The same seed sounds the same, and colder is something else."""
     sounds = []
@@ -215,6 +222,9 @@ def test_a_model_with_a_codec_beside_it_is_used_with_that_one(models, sound, tmp
         (("transcribe", "nowhere.wav"), "nowhere.wav"),
         (("transcribe", "tone.wav", "--json", "nowhere/out.json"), "nowhere"),
         (("transcribe", "tone.wav", "--model", "elsewhere"), "elsewhere"),
+        (("transcribe", "tone.wav", "--lora", "nowhere"), "no file nowhere; expected adapters"),
+        (("transcribe", "tone.wav", "--lora", ASR_TINY), "do not fit this model"),
+        (("evaluate", "--lora", "some.safetensors"), "write: evaluate speech-text --lora FILE"),
         (("finetune", "nowhere"), "nowhere"),
         (("finetune", ".", "--steps", 0), "expected windows"),
         (("finetune", ".", "--lora", 0), "rank"),
@@ -232,7 +242,7 @@ def test_wrong_wishes_to_the_newer_commands_are_refused(arguments, part, models,
     monkeypatch.chdir(tmp_path)
     given = ["--mimi", models / "mimi"]
     if "--model" not in arguments and arguments[0] != "train":
-        given += ["--moshi" if arguments[0] == "finetune" else "--model", models / "moshi"]
+        given += ["--moshi" if arguments[0] in ("finetune", "evaluate") else "--model", models / "moshi"]
     before = sorted(tmp_path.iterdir())
     assert run(*arguments, *given) == 2
     said = capsys.readouterr().err.splitlines()[-1]

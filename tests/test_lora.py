@@ -1,20 +1,34 @@
 """Adapters: nothing at the start, alone in learning, and gone after merging."""
 
+import copy
 import random
 
 import pytest
 import torch
 from conftest import close
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_checkpoints import small_moshi
 from test_language import random_dialogue
 from test_moshi import small_mimi
 
+from moshi_ref.checkpoints import save
 from moshi_ref.moshi import Moshi, MoshiConfig, MoshiStream
 from moshi_ref.rq_transformer import Sampling
 from moshi_ref.training.language import LanguageRecipe
 from moshi_ref.training.loop import one_step
-from moshi_ref.training.lora import SCALING, adapters, add_adapters, for_kyutai, merge, save_adapters
+from moshi_ref.training.lora import (
+    ASR_TINY,
+    SCALING,
+    WRITING,
+    adapters,
+    add_adapters,
+    for_kyutai,
+    load_adapters,
+    load_asr,
+    merge,
+    recogniser_of,
+    save_adapters,
+)
 from moshi_ref.training.stage_task import Stage, StageTask, new_student
 
 CPU = torch.device("cpu")
@@ -123,7 +137,7 @@ def test_names_are_those_of_the_official_programs(tmp_path):
     for name, (adapter, number) in expected.items():
         for part in ("lora_A", "lora_B"):
             weight = getattr(adapter, part).weight
-            assert torch.equal(written[f"{name}.{part}.weight"], weight if number is None else weight[number])
+            assert torch.equal(written[f"{name}.{part}.weight"], (weight if number is None else weight[number]).half())
 
 
 def test_the_released_size_has_the_published_number_of_adapters():
@@ -145,3 +159,77 @@ def test_wrong_wishes_are_refused():
 def test_two_adapters_never_have_one_name():
     moshi = adapted()
     assert len(for_kyutai(moshi)) == 2 * count(moshi)
+
+
+# --- Adapters in a file ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A model, the file of adapters that are exact in float16 beside it, and the model that both make."""
+    base = small_moshi()
+    moshi = add_adapters(copy.deepcopy(base), RANK)
+    for _, adapter in adapters(moshi):
+        torch.nn.init.normal_(adapter.lora_B.weight, std=0.3)
+        for weight in (adapter.lora_A.weight, adapter.lora_B.weight):
+            weight.data = weight.data.half().float()
+    save_adapters(moshi, tmp_path / "lora.safetensors")
+    return base, tmp_path / "lora.safetensors", merge(moshi)
+
+
+def assert_same(moshi: Moshi, expected: Moshi) -> None:
+    ours, theirs = moshi.state_dict(), expected.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        close(ours[name], weight)
+
+
+def test_a_file_of_adapters_makes_the_merged_model(written):
+    base, path, merged = written
+    assert not torch.allclose(base.model.audio_heads.weight, merged.model.audio_heads.weight, atol=0.1)
+    assert_same(load_adapters(base, path), merged)
+    assert all(p.requires_grad for p in base.parameters())
+
+
+def test_parts_without_adapters_stay(tmp_path):
+    """A recogniser has them where it hears and writes; the embeddings and the Depth Transformer are as before."""
+    base = small_moshi()
+    moshi, before = add_adapters(copy.deepcopy(base), RANK, parts=WRITING), copy.deepcopy(base.state_dict())
+    for _, adapter in adapters(moshi):
+        torch.nn.init.normal_(adapter.lora_B.weight, std=0.3)
+    save_adapters(moshi, tmp_path / "lora.safetensors")
+    after = load_adapters(base, tmp_path / "lora.safetensors").state_dict()
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert changed == {name for name in before if name.startswith(WRITING) and "norm" not in name}
+
+
+def test_adapters_that_do_not_fit_are_refused_and_change_nothing(written, tmp_path):
+    base, path, _ = written
+    held, before, bad = load_file(path), copy.deepcopy(base.state_dict()), tmp_path / "wrong.safetensors"
+    wrong = {
+        "depformer_in.9": held | {"depformer_in.9.lora_A.weight": torch.zeros(RANK, 32)},
+        "text_linear": {name: weight for name, weight in held.items() if name != "text_linear.lora_B.weight"},
+        "linears.2": held | {"linears.2.lora_A.weight": torch.zeros(RANK, 9)},
+        "there are none": {},
+    }
+    for said, tensors in wrong.items():
+        save_file(tensors, bad)
+        with pytest.raises(ValueError, match=f"do not fit this model: .*{said}"):
+            load_adapters(base, bad)
+    bad.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="holds no adapters, or is damaged"):
+        load_adapters(base, bad)
+    with pytest.raises(FileNotFoundError, match="expected adapters, as `finetune --lora` and `train asr` write them"):
+        load_adapters(base, tmp_path / "nowhere.safetensors")
+    assert all(torch.equal(weight, before[name]) for name, weight in base.state_dict().items())
+
+
+def test_which_adapters_make_a_recogniser(written, tmp_path):
+    """Of moshi-tiny, those that come along; of other models, those that are named."""
+    base, path, merged = written
+    assert recogniser_of(ASR_TINY.parents[1] / "moshi-tiny") == ASR_TINY and recogniser_of(tmp_path) is None
+    save(base, tmp_path / "moshi")
+    assert_same(load_asr(tmp_path / "moshi"), base)
+    assert_same(load_asr(tmp_path / "moshi", path), merged)
+    with pytest.raises(ValueError, match="holds adapters and no model; expected the model"):
+        load_asr(path.parent)

@@ -12,7 +12,7 @@ from conftest import tiny_mimi
 from test_checkpoints import small_moshi
 
 from moshi_ref.__main__ import main
-from moshi_ref.checkpoints import save
+from moshi_ref.checkpoints import CHECKPOINTS, load_mimi, load_moshi, load_tokenizer, mimi_of, save
 from moshi_ref.corpus.small_world import Exchange
 from moshi_ref.corpus.utterances import Utterance
 from moshi_ref.corpus.voices import TEST_VARIANTS
@@ -20,9 +20,18 @@ from moshi_ref.evaluation import speech_text as module
 from moshi_ref.evaluation.duplex import share
 from moshi_ref.evaluation.judges import as_heard
 from moshi_ref.evaluation.recogniser import WORDS, Recogniser, RecogniserConfig
-from moshi_ref.evaluation.speech_text import after_silence, in_time, recognition, synthesis, texts_for, utterances
+from moshi_ref.evaluation.speech_text import (
+    after_silence,
+    in_time,
+    recognition,
+    synthesis,
+    texts_for,
+    utterances,
+    written_down,
+)
 from moshi_ref.inner_monologue import Word
 from moshi_ref.mimi import Mimi
+from moshi_ref.training.lora import adapters, add_adapters, load_asr, merge, save_adapters
 
 
 def said(text: str) -> Utterance:
@@ -123,3 +132,36 @@ def test_the_command(models, capsys):
     assert all(row["words"] > 0 for part in table.values() for row in part.values())
     printed = capsys.readouterr().out
     assert all(kind in printed for part in table.values() for kind in part)
+
+
+def test_the_command_with_adapters(models, monkeypatch, capsys):
+    """The model by itself, and with them: what they change is heard in one row and not in the other."""
+    moshi = add_adapters(load_moshi(models / "moshi"), 1, parts=("model.text_head",))
+    for _, adapter in adapters(moshi):
+        torch.nn.init.normal_(adapter.lora_B.weight)
+    save_adapters(moshi, models / "lora.safetensors")
+    heads = []
+    monkeypatch.setattr(module, "written_down", lambda moshi, *_: heads.append(moshi.model.text_head.weight) or [])
+    monkeypatch.setattr(module, "recognition", lambda said, transcripts: {"errors": 0})
+    given = ("--moshi", models / "moshi", "--recogniser", models / "judge", "--lora", models / "lora.safetensors")
+    assert main(["evaluate", "speech-text", "--trials", "1", *map(str, given)]) == 0
+    plain, adapted = heads[:2]
+    assert len(heads) == 4 and torch.equal(plain, load_moshi(models / "moshi").model.text_head.weight)
+    torch.testing.assert_close(adapted, merge(moshi).model.text_head.weight, atol=1e-2, rtol=1e-2)  # of float16
+    assert not torch.allclose(plain, adapted, atol=0.1)
+    assert "recognition with adapters, questions" in capsys.readouterr().out
+
+
+# --- The recogniser that comes along --------------------------------------------------------------
+
+
+def test_asr_tiny_hears_what_moshi_tiny_mishears():
+    """Readings and questions in held-out voices; the README has more of them."""
+    moshi = CHECKPOINTS / "moshi-tiny"
+    mimi, tokenizer = load_mimi(mimi_of(moshi)), load_tokenizer(moshi)
+    said = [each for some in utterances(8, 0, None).values() for each in some]
+    alone, with_adapters = (
+        recognition(said, written_down(model, mimi, tokenizer, said)) for model in (load_moshi(moshi), load_asr(moshi))
+    )
+    assert with_adapters["rate"] < 0.7 * alone["rate"]
+    assert with_adapters["times"]["share"] > 0.8

@@ -23,6 +23,7 @@ from moshi_ref.tokenizer import PAD
 from moshi_ref.training import stages as module
 from moshi_ref.training.language import LanguageRecipe
 from moshi_ref.training.loop import constant, one_step, schedule, train
+from moshi_ref.training.lora import WRITING, load_adapters
 from moshi_ref.training.recipes import PROFILES
 from moshi_ref.training.stage_task import (
     WORDS,
@@ -311,6 +312,7 @@ def test_the_stages_are_the_papers():
         assert fourth.aside + fourth.silent < 0.5 and fourth.recipe.forgotten == 0 < first.recipe.forgotten
         asr, tts = (speech_text_stage(name, profile) for name in ("asr", "tts"))
         assert asr.recipe.heard == tts.recipe.heard == tts.recipe.forgotten == 0
+        assert asr.recipe.audio_weight == 0 < tts.recipe.audio_weight
 
 
 # --- All of them ----------------------------------------------------------------------------------
@@ -384,10 +386,18 @@ def test_without_text_and_with_both_speakers(asked, mimi, tokenizer, tmp_path):
 @pytest.mark.parametrize("name, acoustic", [("asr", 1), ("tts", 2)])
 def test_a_recogniser_and_a_voice(name, acoustic, asked, mimi, tokenizer, tmp_path):
     start = small_moshi(len(tokenizer))
+    base = copy.deepcopy(start)
+    before = base.state_dict()
     trained = train_speech_text(name, SMOKE, tmp_path, 0, None, mimi, start, tokenizer)
     assert asked == [name] and trained.config.delays == (0, 0, acoustic, acoustic, 0, acoustic, acoustic)
-    loaded = load_moshi(tmp_path)
+    loaded, lora = load_moshi(tmp_path), tmp_path / "lora.safetensors"
     assert loaded.config == trained.config and load_tokenizer(tmp_path).model == tokenizer.model
+    same = {part for part, weight in trained.state_dict().items() if torch.equal(weight, before[part])}
+    if name == "tts":
+        assert not lora.exists() and not same
+        return
+    assert same == {part for part in before if not part.startswith(WRITING) or "norm" in part}
+    close(load_adapters(base, lora).model.text_head.weight, trained.model.text_head.weight, 1e-3)  # of float16
 
 
 def test_what_a_stage_keeps_is_what_was_trained():

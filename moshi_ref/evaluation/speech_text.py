@@ -3,8 +3,9 @@
     python -m moshi_ref evaluate speech-text --moshi FOLDER --trials 200 --json errors.json
 
     recognition   readings and held-out questions in held-out voices, and digits by people, are written down
-                  (`speech_text.transcribe`). Counted are word errors, and how many of the right words come within one
-                  frame (80 ms) of the time at which they were spoken.
+                  (`speech_text.transcribe`), by the model itself, and by the recogniser that adapters make of it
+                  (`training/lora.py`), if there are any. Counted are word errors, and how many of the right words come
+                  within one frame (80 ms) of the time at which they were spoken.
     synthesis     Moshi's answers are spoken (`speech_text.speak`), and a judge who has never heard this voice through a
                   codec writes them down (`recogniser.py`). Counted are word errors of the judge, beside those that it
                   makes on the synthesizer's originals of the same texts, and on these through the codec.
@@ -38,6 +39,7 @@ from ..mimi import Mimi
 from ..moshi import Moshi, MoshiStream
 from ..speech_text import SAMPLING, Listener, speak, transcribe
 from ..tokenizer import TextTokenizer
+from ..training.lora import load_adapters, recogniser_of
 from .duplex import share
 from .intelligibility import word_errors
 from .judges import as_heard, knows
@@ -139,13 +141,18 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # the operations of one frame are too small to be shared between cores
     moshi, tokenizer = load_moshi(args.moshi), load_tokenizer(args.moshi)
     mimi, judge = load_mimi(args.mimi or mimi_of(args.moshi)), load_recogniser(args.recogniser)
-    results = {"recognition": {}}
+    ears, results = {"recognition": moshi}, {}
+    lora = args.lora or recogniser_of(args.moshi)
+    if lora is not None:
+        ears["recognition with adapters"] = load_adapters(load_moshi(args.moshi), lora)
     for kind, said in utterances(args.trials, args.seed, args.human).items():
-        row = results["recognition"][kind] = recognition(said, written_down(moshi, mimi, tokenizer, said))
-        print(f"recognition, {kind:28}", row, flush=True)
+        for ear, model in ears.items():
+            row = recognition(said, written_down(model, mimi, tokenizer, said))
+            results.setdefault(ear, {})[kind] = row
+            print(f"{ear + ', ' + kind:41}", row, flush=True)
     results["synthesis"] = synthesis(moshi, mimi, tokenizer, judge, args.trials, args.seed)
     for kind, row in results["synthesis"].items():
-        print(f"synthesis,   {kind:28}", row)
+        print(f"{'synthesis, ' + kind:41}", row)
     if args.json is not None:
         with writing(args.json) as part:
             part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

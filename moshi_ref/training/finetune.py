@@ -18,7 +18,7 @@ from ..tokenizer import TextTokenizer
 from .distribution import first, pick_device, whole
 from .language import LanguageRecipe
 from .loop import train
-from .lora import add_adapters, merge, save_adapters
+from .lora import adapters, add_adapters, merge, save_adapters
 from .recipes import keep_with_tokenizer
 from .stage_task import Stage, StageTask, new_student
 
@@ -63,7 +63,7 @@ def keep(moshi: Moshi, tokenizer: TextTokenizer, folder: Path, rank: int | None)
     weights = {name: whole(tensor).cpu() for name, tensor in moshi.state_dict().items()}
     trained = Moshi(moshi.config)
     if rank is not None:
-        add_adapters(trained, rank)
+        add_adapters(trained, rank, parts=tuple(name for name, _ in adapters(moshi)))
     trained.load_state_dict(weights)
     if rank is not None:
         if first():

@@ -18,7 +18,8 @@ so many steps without any would let it forget what it has read.
 In a fifth of the last stage the dialogues are none: somebody speaks in Moshi's streams and nobody in the user's, and
 the text comes after the sound, or before it (section 5.7; `speech_text.py`). So the one Moshi can also write down what
 is said, and read aloud what is written. Two more stages, `asr` and `tts`, make of a trained Moshi a model for one of
-these alone.
+these alone. All weights of a voice go on learning; a recogniser learns by adapters (`lora.py`), and nothing of the
+sound, which is given to it.
 
 And then there is what it has only read. Helium knows it as running text; Moshi speaks in words with PAD and EPAD
 between them, and has to find it there, also while it hears itself. So in a quarter of the last stage it reads
@@ -53,13 +54,17 @@ from ..mimi import Mimi
 from ..moshi import Moshi, MoshiConfig
 from ..tokenizer import TextTokenizer
 from .distribution import pick_device
+from .finetune import keep
 from .language import start_from_helium
 from .loop import constant, train
+from .lora import WRITING, add_adapters
 from .recipes import Profile, keep_with_tokenizer
 from .sources import sources
 from .stage_task import Stage, StageTask, hear_as_spoken, new_student
 from .supervision import for_both_speakers, for_moshi_alone
 from .text import pack
+
+RANK = 32  # of a recogniser's adapters
 
 
 def stages(profile: Profile) -> tuple[Stage, ...]:
@@ -80,7 +85,8 @@ def speech_text_stage(name: str, profile: Profile) -> Stage:
     """The stage "asr" or "tts". What is to be spoken is never hidden from a model that is to speak it."""
     alone = replace(profile.moshi, heard=0.0)
     if name == "asr":
-        return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 1, recipe=alone)
+        return Stage(name, steps(profile, 0.7), 1e-3, 1e-3, 1,
+                     recipe=replace(alone, audio_weight=0.0, sounded=0.0))  # fmt: skip
     return Stage(name, steps(profile, 0.5), 3e-4, 3e-4, 2, recipe=replace(alone, forgotten=0.0))
 
 
@@ -120,12 +126,16 @@ def train_stages(profile: Profile, folder: Path, seed: int, human: Path | None, 
 
 def train_speech_text(name: str, profile: Profile, folder: Path, seed: int, human: Path | None, mimi: Mimi,
                       moshi: Moshi, tokenizer: TextTokenizer, bfloat16: bool = False) -> Moshi:
-    """Make a recogniser ("asr") or a voice ("tts") of a trained Moshi, into `folder`."""
+    """Make a recogniser ("asr") or a voice ("tts") of a trained Moshi, into `folder`; the adapters of a recogniser lie
+    there once more, alone, as lora.safetensors."""
     device = pick_device()
     print(f"training {name} on {device}", file=sys.stderr)
     stage = speech_text_stage(name, profile)
     draw = sources(profile, seed, human, mimi.to(device), tokenizer)(stage)
     torch.manual_seed(seed)
+    rank = RANK if name == "asr" else None
+    if rank is not None:
+        add_adapters(moshi, rank, parts=WRITING)
     task = StageTask(new_student(moshi, device), draw, stage, device, bfloat16=bfloat16)
     train(task, folder, stage.steps, seed, factor=stage.factor)
-    return keep_with_tokenizer(moshi, tokenizer, folder)
+    return keep(moshi, tokenizer, folder, rank)
